@@ -1,0 +1,42 @@
+"""One event loop in a thread of its own, started on first use.
+
+HTTP clients belong to the event loop that opened their connections. The backends keep theirs on this one, so that the same
+model can be called from `invoke` (no loop), from `batch` (many threads) and from any number of `asyncio.run`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def _background_loop() -> asyncio.AbstractEventLoop:
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="rsd-graph", daemon=True).start()
+        return _loop
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run the coroutine on the background loop and wait for its result, from code that is not async."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, _background_loop())
+    try:
+        return future.result()
+    except BaseException:  # Ctrl-C while waiting: the work must not go on unseen
+        future.cancel()
+        raise
+
+
+async def call(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await the coroutine on the background loop, from any loop, that one included."""
+    loop = _background_loop()
+    if asyncio.get_running_loop() is loop:
+        return await coroutine
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))

@@ -1,0 +1,72 @@
+"""Every error that the package raises on purpose.
+
+    RSDError
+    ├── InvalidProblemError         the problem is empty or no text (also a ValueError)
+    ├── ConfigurationError          rsd.toml or a command-line option (also a ValueError)
+    ├── ModelError                  a model could not do its work
+    │   ├── ModelUnreachableError   nothing answers, or the connection dropped
+    │   ├── ModelTimeoutError       no answer in time
+    │   ├── ModelResponseError      an HTTP error, or a response that makes no sense
+    │   └── ContextOverflowError    the prompt is longer than the model's context
+    ├── RewardError                 a reward is missing, NaN or outside [0, 1]
+    └── WeightsError                model weights cannot be had
+        └── ChecksumError           ... or are not what they should be
+
+A `RSDError` that a node raises in the middle of a run carries the steps kept so far in `steps`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsd_graph.state import Step
+
+
+class RSDError(Exception):
+    """Base of all errors of this package."""
+
+    steps: Sequence[Step] = ()
+    """The steps that the run had kept when the error struck."""
+
+
+class InvalidProblemError(RSDError, ValueError):
+    """The problem is empty, or is not text."""
+
+
+class ConfigurationError(RSDError, ValueError):
+    """A configuration file or a command-line option is wrong."""
+
+
+class ModelError(RSDError):
+    """A model could not do its work."""
+
+
+class ModelUnreachableError(ModelError):
+    """Nothing answers at the server's address, or the connection dropped."""
+
+
+class ModelTimeoutError(ModelError):
+    """The server did not answer in time."""
+
+
+class ModelResponseError(ModelError):
+    """The server answered with an HTTP error or with something that makes no sense."""
+
+
+class ContextOverflowError(ModelError):
+    """The conversation and the response so far are longer than the model's context."""
+
+
+class RewardError(RSDError):
+    """A reward model gave no reward, NaN, or a number outside [0, 1]."""
+
+
+class WeightsError(RSDError):
+    """Model weights could not be found, downloaded or stored."""
+
+
+class ChecksumError(WeightsError):
+    """Model weights do not have the expected SHA-256."""

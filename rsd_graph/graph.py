@@ -1,0 +1,80 @@
+"""The state machine.
+
+    START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | END
+"""
+
+from typing import Literal
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Checkpointer
+
+from rsd_graph.acceptance import accepts
+from rsd_graph.models import StepGenerator
+from rsd_graph.nodes import check_node, draft_node, score_node, target_node
+from rsd_graph.rewards import RewardModel
+from rsd_graph.runtime import RSDStateGraph, as_node, as_router
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import RSDInput, RSDOutput, RSDState
+
+
+def build_rsd_graph(
+    draft: StepGenerator,
+    target: StepGenerator,
+    reward: RewardModel,
+    *,
+    settings: RSDSettings | None = None,
+) -> StateGraph[RSDState, RSDSettings, RSDInput, RSDOutput]:
+    """The RSD state machine, not yet compiled: choose checkpointer, store and interrupts yourself.
+
+    Args:
+        draft: The cheap model; proposes every step.
+        target: The expensive model; rewrites the steps that are not accepted.
+        reward: Scores the proposals.
+        settings: Used where a call brings no `context`; the defaults of `RSDSettings` by default. A parent graph whose context
+            is of another type sets the child's settings here.
+    """
+
+    def accept_or_rewrite(state: RSDState, settings: RSDSettings) -> Literal["check", "target"]:
+        if state["stop"]:
+            return "check"
+        proposal, reward = state["proposal"], state["reward"]
+        if reward is None or proposal is None:
+            return "target"
+        return "check" if accepts(reward, settings, len(state["steps"])) else "target"
+
+    def go_on_or_end(state: RSDState, settings: RSDSettings) -> Literal["draft", "__end__"]:
+        return END if state["stop"] else "draft"
+
+    defaults = settings or RSDSettings()
+    graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput)
+    graph.add_node("draft", as_node(draft_node(draft), defaults))
+    graph.add_node("score", as_node(score_node(reward), defaults))
+    graph.add_node("target", as_node(target_node(target), defaults))
+    graph.add_node("check", as_node(check_node(), defaults))
+    graph.add_edge(START, "draft")
+    graph.add_edge("draft", "score")
+    graph.add_conditional_edges("score", as_router(accept_or_rewrite, defaults), ["check", "target"])
+    graph.add_edge("target", "check")
+    graph.add_conditional_edges("check", as_router(go_on_or_end, defaults), ["draft", END])
+    return graph
+
+
+def create_rsd_graph(
+    draft: StepGenerator,
+    target: StepGenerator,
+    reward: RewardModel,
+    *,
+    settings: RSDSettings | None = None,
+    checkpointer: Checkpointer = None,
+    name: str = "rsd",
+) -> CompiledStateGraph[RSDState, RSDSettings, RSDInput, RSDOutput]:
+    """The RSD state machine, ready to `invoke`, `stream` or embed; `ainvoke` and its async twins work as well.
+
+    Args:
+        draft, target, reward, settings: As in `build_rsd_graph`.
+        checkpointer: Where LangGraph keeps the state between steps, for resuming, forking and replaying; none by default.
+        name: What a parent graph and Studio call it.
+    """
+    graph = build_rsd_graph(draft, target, reward, settings=settings)
+    return graph.compile(checkpointer=checkpointer, name=name)

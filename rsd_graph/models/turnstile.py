@@ -1,0 +1,62 @@
+"""Lets embedded models take turns: any number of requests of one model together, never two models at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Turnstile:
+    """Admits callers in groups of one owner.
+
+    Two llama.cpp servers with a thread on every core fight over the cores at their spin barriers: both fall below one token
+    a second. Requests to one of them share a batch, which is faster than one after another. So all waiting requests of one
+    model go in together; once a request of another model waits, latecomers queue up behind it.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._owner: object = None
+        self._inside = 0
+        self._queue: deque[tuple[object, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def turn(self, owner: object) -> AsyncIterator[None]:
+        """Hold a place among `owner`'s callers; waits until no other owner is inside."""
+        if self._inside and (self._owner is not owner or self._queue):
+            await self._wait(owner)
+        else:
+            self._owner = owner
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._admit()
+
+    async def _wait(self, owner: object) -> None:
+        admitted = asyncio.get_running_loop().create_future()
+        place = (owner, admitted)
+        self._queue.append(place)
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            if not admitted.cancelled():  # admitted in the same moment: give the place back
+                self._inside -= 1
+                self._admit()
+            elif place in self._queue:
+                self._queue.remove(place)
+            raise
+
+    def _admit(self) -> None:
+        if self._inside or not self._queue:
+            return
+        self._owner = self._queue[0][0]
+        waiting, self._queue = self._queue, deque()
+        for owner, admitted in waiting:
+            if owner is not self._owner:
+                self._queue.append((owner, admitted))
+            elif not admitted.done():
+                self._inside += 1
+                admitted.set_result(None)

@@ -1,0 +1,8 @@
+"""The nodes of the graph, one file each: factories that return an async function of state and settings."""
+
+from rsd_graph.nodes.check import check_node
+from rsd_graph.nodes.draft import draft_node
+from rsd_graph.nodes.score import score_node
+from rsd_graph.nodes.target import target_node
+
+__all__ = ["check_node", "draft_node", "score_node", "target_node"]

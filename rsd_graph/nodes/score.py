@@ -1,0 +1,42 @@
+"""The process reward model scores the draft's proposal."""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rsd_graph.acceptance import accepts
+from rsd_graph.errors import RewardError
+from rsd_graph.events import emit
+from rsd_graph.nodes.proposal import is_blank
+from rsd_graph.rewards import RewardModel
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import RSDState, Score, Usage
+
+
+def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node in which `model` gives the proposal its reward in [0, 1]."""
+
+    async def score(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
+        proposal = state["proposal"]
+        if proposal is None:  # the draft's context is full, and the run is about to end
+            return {}
+        index = len(state["steps"])
+        if proposal.finish != "eos" and is_blank(proposal):
+            emit({"event": "scored", "step": index, "reward": None, "accepted": False})
+            return {"reward": None}
+        scores = await model.score(state["conversation"], state["steps"], [proposal])
+        verdict = _checked(scores, model.name)
+        accepted = accepts(verdict.reward, settings, index)
+        emit({"event": "scored", "step": index, "reward": verdict.reward, "accepted": accepted})
+        return {"reward": verdict.reward, "usage": state["usage"] + Usage(reward=verdict.usage)}
+
+    return score
+
+
+def _checked(scores: list[Score], name: str) -> Score:
+    if len(scores) != 1:
+        raise RewardError(f"{name} returned {len(scores)} scores for one candidate")
+    reward = scores[0].reward
+    if not isinstance(reward, int | float) or not math.isfinite(reward) or not 0 <= reward <= 1:
+        raise RewardError(f"{name} gave the reward {reward!r}; a reward is a number in [0, 1]")
+    return scores[0]

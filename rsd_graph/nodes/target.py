@@ -1,0 +1,39 @@
+"""The target model writes the step that the draft did not get right."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rsd_graph.errors import ContextOverflowError
+from rsd_graph.events import emit
+from rsd_graph.models import StepGenerator
+from rsd_graph.nodes.proposal import propose
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import RSDState, Usage
+
+
+def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node in which `model`, the expensive one, replaces the draft's proposal."""
+
+    async def target(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
+        rejected = state["proposal"]
+        spent = Usage(discarded=rejected.usage.completion if rejected else 0)
+        try:
+            generation = await propose(model, "target", state["conversation"], state["steps"], settings)
+        except ContextOverflowError:
+            return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
+        emit(
+            {
+                "event": "replaced",
+                "step": len(state["steps"]),
+                "text": generation.text,
+                "finish": generation.finish,
+                "tokens": generation.usage.completion,
+            }
+        )
+        return {
+            "proposal": generation,
+            "author": "target",
+            "usage": state["usage"] + spent + Usage(target=generation.usage),
+        }
+
+    return target

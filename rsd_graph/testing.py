@@ -1,0 +1,81 @@
+"""Scripted models: what a test, or an example without weights, runs the graph with."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Generation, Score, Step
+
+
+class ScriptedModel:
+    """A step generator that says what it was told to.
+
+    Args:
+        script: What to say: a mapping from the response so far to a generation; or generations to say one after another, the
+            last of them for ever; or a function of (messages, response, settings). An exception in place of a generation is raised.
+        name: The model's name.
+    """
+
+    def __init__(
+        self,
+        script: Mapping[str, Generation]
+        | Sequence[Generation | Exception]
+        | Callable[[Sequence[BaseMessage], str, RSDSettings], Generation],
+        name: str = "scripted",
+    ) -> None:
+        self.name = name
+        self.calls: list[tuple[list[BaseMessage], str, RSDSettings]] = []
+        """What the model was asked: messages, response so far and settings of every call."""
+        self._script = script
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        return [self._next(messages, response, settings) for _ in range(n)]
+
+    def _next(self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings) -> Generation:
+        self.calls.append((list(messages), response, settings))
+        if callable(self._script):
+            return self._script(messages, response, settings)
+        if isinstance(self._script, Mapping):
+            return self._script[response]
+        said = self._script[min(len(self.calls), len(self._script)) - 1]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+class ScriptedReward:
+    """A reward model that gives the rewards it was told to.
+
+    Args:
+        rewards: Rewards to give one after another, the last of them for ever; an exception in place of a reward is raised.
+            Or a function of (steps, candidate).
+        name: The reward model's name.
+    """
+
+    def __init__(
+        self,
+        rewards: Iterable[float | Exception] | Callable[[Sequence[Step], Generation], float],
+        name: str = "scripted",
+    ) -> None:
+        self.name = name
+        self._rewards = rewards if callable(rewards) else list(rewards)
+        self._given = 0
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        """See `RewardModel.score`."""
+        return [Score(self._next(steps, candidate)) for candidate in candidates]
+
+    def _next(self, steps: Sequence[Step], candidate: Generation) -> float:
+        if callable(self._rewards):
+            return self._rewards(steps, candidate)
+        self._given += 1
+        reward = self._rewards[min(self._given, len(self._rewards)) - 1]
+        if isinstance(reward, Exception):
+            raise reward
+        return reward
