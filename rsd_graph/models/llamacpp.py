@@ -7,6 +7,7 @@ Both speak llama.cpp's own `/completion`, whose `stop_type` tells end of text, s
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,10 @@ class EmbeddedLlamaCpp:
         """The loopback address of the server in this process, which is started if need be."""
         return await background.call(self._url())
 
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Hold this model's turn on the cores, on the background loop: for calls that go to `url` directly."""
+        return _turns.turn(self)
+
     async def aclose(self) -> None:
         """Stop the server in this process and free its memory."""
         await background.call(self._aclose())
@@ -155,7 +160,7 @@ class EmbeddedLlamaCpp:
         self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
     ) -> list[Generation]:
         client = await self._started()
-        async with _turns.turn(self):
+        async with self.turn():
             return await client.generate(messages, response, settings=settings, n=n)
 
     async def _started(self) -> LlamaCpp:

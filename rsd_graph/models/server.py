@@ -61,6 +61,11 @@ class ModelServer:
         """Return the JSON object at `path`. Raises as `post` does."""
         return await self._request("get", path, None)
 
+    async def first_model(self) -> str:
+        """The name of the first model that the server lists. Raises as `post` does."""
+        name: str = field_of(await self.get("/v1/models"), "data", 0, "id", where=f"{self.url}/v1/models")
+        return name
+
     async def close(self) -> None:
         await self._client.close()
 

@@ -1,0 +1,203 @@
+"""What `rsd solve` shows: on a terminal for people, as JSON lines for programs."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from rsd_graph.costs import Flops
+from rsd_graph.errors import RSDError
+from rsd_graph.events import RSDEvent
+from rsd_graph.state import Author, RSDOutput
+
+BAR = 8
+STYLES: dict[Author, str] = {"draft": "cyan", "target": "magenta", "tool": "yellow"}
+ENDINGS = {
+    "max_steps": "stopped at the step limit (--max-steps)",
+    "max_tokens": "stopped at the token limit (--max-tokens)",
+    "context_overflow": "stopped: problem and solution together are longer than the model's context",
+    "no_progress": "stopped: neither model wrote anything but blank lines",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run and what it took."""
+
+    output: RSDOutput
+    seconds: float
+    flops: Flops | None
+    """None where the models' sizes are unknown."""
+
+
+class View(Protocol):
+    """Whoever watches a run."""
+
+    def download(self, what: str, done: int, total: int) -> None:
+        """Bytes of the weights are being fetched or checked."""
+
+    def loading(self) -> None:
+        """Models are being connected or loaded."""
+
+    def event(self, event: RSDEvent) -> None:
+        """The graph tells something."""
+
+    def result(self, result: Result) -> None:
+        """The run has ended by itself."""
+
+    def error(self, error: RSDError) -> None:
+        """The run has failed."""
+
+    def interrupted(self) -> None:
+        """The user pressed Ctrl-C."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class TerminalView:
+    """Steps as they come: who wrote each, its reward as a bar, rejected drafts dimmed."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._waiting = self._out.status("") if self._out.is_terminal else None
+        self._progress: Progress | None = None
+        self._proposal = ""
+        self._kept = 0
+
+    def download(self, what: str, done: int, total: int) -> None:
+        if not self._err.is_terminal:
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=self._err
+            )
+            self._progress.start()
+        task = next((task.id for task in self._progress.tasks if task.description == what), None)
+        self._progress.update(self._progress.add_task(what, total=total) if task is None else task, completed=done)
+
+    def loading(self) -> None:
+        self.close()
+        self._wait("loading the models")
+
+    def event(self, event: RSDEvent) -> None:
+        match event["event"]:
+            case "proposed":
+                self._proposal = event["text"]
+            case "scored" if not event["accepted"]:
+                self._step("draft", event["step"], event["reward"], self._proposal, rejected=True)
+                self._wait(f"the target rewrites step {event['step'] + 1}")
+            case "kept":
+                reward = event["reward"] if event["author"] == "draft" else None
+                self._step(event["author"], event["step"], reward, event["text"])
+                self._kept += 1
+                self._wait(f"the draft writes step {event['step'] + 2}")
+            case "finished":
+                self.close()
+
+    def result(self, result: Result) -> None:
+        output, usage = result.output, result.output["usage"]
+        by_draft = sum(step.author == "draft" for step in output["steps"])
+        if output["stop"] in ENDINGS:
+            self._out.print(Text(ENDINGS[output["stop"]], style="yellow"))
+        self._out.print(Text.assemble(("answer  ", "dim"), (output["answer"] or "none found", "bold green")))
+        facts = [
+            f"{usage.draft.completion} draft tokens ({usage.discarded} discarded)",
+            f"{usage.target.completion} target tokens",
+            f"{result.seconds:.1f} s",
+            f"{by_draft} of {len(output['steps'])} steps by the draft",
+        ]
+        if result.flops and result.flops.target_only:
+            share = result.flops.total / result.flops.target_only
+            facts.append(f"{share:.2f} times the FLOPs of the target alone")
+        self._out.print(Text("        " + " · ".join(facts), style="dim"))
+
+    def error(self, error: RSDError) -> None:
+        self.close()
+        self._err.print(Text(f"rsd: {' '.join(str(error).split())}", style="red"))
+
+    def interrupted(self) -> None:
+        self.close()
+        self._err.print(Text(f"rsd: interrupted after {self._kept} steps", style="red"))
+
+    def close(self) -> None:
+        if self._waiting:
+            self._waiting.stop()
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def _wait(self, what: str) -> None:
+        if self._waiting:
+            self._waiting.update(Text(what, style="dim"))
+            self._waiting.start()
+
+    def _step(self, author: Author, index: int, reward: float | None, text: str, rejected: bool = False) -> None:
+        heading = Text.assemble(
+            (f"{index + 1:>3}  ", "dim"), (f"{author:<7}", STYLES[author]), _bar(reward), ("  rejected" if rejected else "")
+        )
+        body = Text(text.strip("\n"))
+        if rejected:
+            heading.stylize("dim")
+            body.stylize("dim")
+        self._out.print(heading)
+        self._out.print(Padding(body, (0, 0, 1, 5)))
+
+
+def _bar(reward: float | None) -> str:
+    if reward is None:
+        return ""
+    full = round(reward * BAR)
+    return f"{'█' * full}{'░' * (BAR - full)} {reward:.2f}"
+
+
+class JSONView:
+    """The graph's events, then one `result`, `error` or `interrupted`; one JSON object a line."""
+
+    def download(self, what: str, done: int, total: int) -> None:
+        pass  # machines wait
+
+    def loading(self) -> None:
+        pass
+
+    def event(self, event: RSDEvent) -> None:
+        self._print({**event})
+
+    def result(self, result: Result) -> None:
+        flops = asdict(result.flops) | {"saving": result.flops.saving} if result.flops else None
+        output = result.output
+        self._print(
+            {
+                "event": "result",
+                **output,
+                "steps": [asdict(step) for step in output["steps"]],
+                "usage": asdict(output["usage"]),
+                "seconds": round(result.seconds, 3),
+                "flops": flops,
+            }
+        )
+
+    def error(self, error: RSDError) -> None:
+        self._print(
+            {
+                "event": "error",
+                "error": type(error).__name__,
+                "message": str(error),
+                "steps": [asdict(step) for step in error.steps],
+            }
+        )
+
+    def interrupted(self) -> None:
+        self._print({"event": "interrupted"})
+
+    def close(self) -> None:
+        pass
+
+    def _print(self, line: dict[str, Any]) -> None:
+        print(json.dumps(line, ensure_ascii=False), flush=True)

@@ -1,0 +1,52 @@
+"""Tokens to FLOPs: pure.
+
+The paper counts 2 FLOPs per parameter and token (arXiv 2501.19324, section 4). Here everything is counted that a model
+computes: steps written and discarded, prompts read again after the other model wrote, what the reward model reads. Prompt
+tokens that a server has in its prefix cache cost nothing.
+"""
+
+from dataclasses import dataclass
+
+from rsd_graph.state import Usage
+
+FLOPS_PER_PARAMETER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Number of parameters of each model; `reward` is 0 for a reward that needs no model of its own."""
+
+    draft: float
+    target: float
+    reward: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flops:
+    """Floating-point operations of a run."""
+
+    draft: float
+    target: float
+    reward: float
+    target_only: float
+    """What the target alone would have taken to read the problem once and write the same number of tokens."""
+
+    @property
+    def total(self) -> float:
+        """Of the three models together."""
+        return self.draft + self.target + self.reward
+
+    @property
+    def saving(self) -> float:
+        """Share of `target_only` that was saved, below 1; negative if the run cost more. 0 where nothing was counted."""
+        return 1 - self.total / self.target_only if self.target_only else 0.0
+
+
+def flops(usage: Usage, parameters: Parameters) -> Flops:
+    """What a run with this usage computed."""
+    return Flops(
+        draft=FLOPS_PER_PARAMETER * parameters.draft * usage.draft.computed,
+        target=FLOPS_PER_PARAMETER * parameters.target * usage.target.computed,
+        reward=FLOPS_PER_PARAMETER * parameters.reward * usage.reward.computed,
+        target_only=FLOPS_PER_PARAMETER * parameters.target * (usage.question + usage.response),
+    )

@@ -1,0 +1,1 @@
+"""Measure rewards and calibrate them. Needs the extra `eval`."""

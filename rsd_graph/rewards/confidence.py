@@ -1,0 +1,50 @@
+"""The draft's own confidence as the reward: no model, no call, no cost.
+
+The surprisal of a step, the negative sum of its tokens' log-probabilities, says how sure the draft was of all of it. A curve
+makes a reward of it: the probability that the step is right. Its two numbers were fitted to solutions of training problems of
+which only the final answer is known (`rsd_graph.evaluation.calibration`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph.errors import RewardError
+from rsd_graph.state import Generation, Score, Step
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceReward:
+    """`reward = sigmoid(intercept - slope * log(1 + surprisal))`, with the step's surprisal in nats.
+
+    The defaults belong to the embedded draft at temperature 0; for another draft, fit them anew.
+    """
+
+    intercept: float = 5.18
+    slope: float = 2.13
+    name: str = "confidence"
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        """See `RewardModel.score`.
+
+        Raises:
+            RewardError: the draft's backend gives no token log-probabilities.
+        """
+        return [Score(self.reward(surprisal(candidate))) for candidate in candidates]
+
+    def reward(self, surprisal: float) -> float:
+        """The calibrated probability in [0, 1] that a step of this surprisal (nats, 0 or more) is right."""
+        return 1 / (1 + math.exp(self.slope * math.log1p(surprisal) - self.intercept))
+
+
+def surprisal(generation: Generation) -> float:
+    """Negative sum of the step's token log-probabilities, in nats; 0 for a step the draft was certain of."""
+    if generation.logprobs is None:
+        raise RewardError(
+            "the confidence reward needs the draft's token log-probabilities, and its backend gives none: choose another reward"
+        )
+    return -sum(generation.logprobs)
