@@ -2,7 +2,8 @@
 
     python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 60 --threshold 0.7 0.9
 
-Every solved problem is a line in `results/NAME.jsonl`, and is not solved again: a run that was stopped goes on where it was.
+Every solved problem is a line in `results/NAME.jsonl`, and is not solved again: a run that was stopped goes on where it
+was.
 """
 
 import argparse
@@ -48,11 +49,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="GSM8K problems, as JSON lines")
     parser.add_argument("--limit", type=int, default=60, help="solve that many problems (default: 60)")
     parser.add_argument("--skip", type=int, default=0, help="leave out that many problems before them (default: 0)")
-    parser.add_argument("--threshold", type=float, nargs="*", default=[0.5, 0.7, 0.9], help="of RSD (default: 0.5 0.7 0.9)")
+    parser.add_argument(
+        "--threshold", type=float, nargs="*", default=[0.5, 0.7, 0.9], help="of RSD (default: 0.5 0.7 0.9)"
+    )
     parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-0.7 (default: all)")
     parser.add_argument("--concurrency", type=int, default=8, help="problems solved at once (default: 8)")
     parser.add_argument("--max-tokens", type=int, default=768, help="of one response (default: 768)")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the results (default: results)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of the results (default: results)"
+    )
     return parser.parse_args()
 
 
@@ -60,7 +65,7 @@ async def solve_all(
     graph: Any, context: dict[str, Any], rows: list[dict[str, Any]], file: Path, concurrency: int
 ) -> None:
     """Solve what `file` does not hold yet, some at a time. Each line says how long its share of the batch took."""
-    done = {json.loads(line)["problem"] for line in file.read_text().splitlines()} if file.exists() else set()
+    done = {record["problem"] for record in read(file)}
     places = asyncio.Semaphore(concurrency)
 
     async def solve_in_turn(row: dict[str, Any]) -> dict[str, Any]:
@@ -107,12 +112,13 @@ async def solve(graph: Any, context: dict[str, Any], row: dict[str, Any]) -> dic
 
 def report(results: Path, names: list[str], parameters: Parameters) -> None:
     """Print the table of all strategies that have results."""
-    table = Table("strategy", "problems", "correct", "wall-clock s", "target tokens", "steps by draft", "FLOPs / target-only")
+    table = Table(
+        "strategy", "problems", "correct", "wall-clock s", "target tokens", "steps by draft", "FLOPs / target-only"
+    )
     for name in names:
-        file = results / f"{name}.jsonl"
-        if not file.exists():
+        records = read(results / f"{name}.jsonl")
+        if not records:
             continue
-        records = [json.loads(line) for line in file.read_text().splitlines()]
         alone = name == "target-only"
         steps = [step for record in records for step in record["steps"]]
         usages = [usage_of(record["usage"], alone) for record in records]
@@ -129,9 +135,14 @@ def report(results: Path, names: list[str], parameters: Parameters) -> None:
     Console().print(table)
 
 
+def read(file: Path) -> list[dict[str, Any]]:
+    """The records in the file; none if it is not there."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def usage_of(record: dict[str, Any], target_only: bool) -> Usage:
     """The usage of a record; where the target ran in the draft's place, its tokens are the target's."""
-    roles = {role: TokenUsage(**record[role]) for role in ("draft", "target", "reward")}
+    roles: dict[str, Any] = {role: TokenUsage(**record[role]) for role in ("draft", "target", "reward")}
     if target_only:
         roles["draft"], roles["target"] = TokenUsage(), roles["draft"]
     return Usage(**roles, **{key: record[key] for key in ("discarded", "question", "response")})

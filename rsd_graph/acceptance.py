@@ -1,6 +1,7 @@
 """The weighting functions and the acceptance rule of RSD: pure.
 
-Source: Liao et al., "Reward-Guided Speculative Decoding for Efficient LLM Reasoning", arXiv 2501.19324, section 3 and table 1.
+Source: Liao et al., "Reward-Guided Speculative Decoding for Efficient LLM Reasoning", arXiv 2501.19324, section 3 and
+table 1.
 """
 
 import math

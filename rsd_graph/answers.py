@@ -1,9 +1,10 @@
 """Extract the final answer of a response, and compare two answers.
 
-Extraction is plain text work and safe on anything. Comparison is done by `math-verify`, in a process of its own: sympy may
-hang, exhaust memory or recurse without end on hostile LaTeX, and then only that process dies.
+Extraction is plain text work and safe on anything. Comparison is done by `math-verify`, in a process of its own: sympy
+may hang, exhaust memory or recurse without end on hostile LaTeX, and then only that process dies.
 """
 
+import atexit
 import json
 import re
 import subprocess
@@ -15,13 +16,14 @@ from typing import IO
 _PHRASE = re.compile(r"(?:final\s+)?answer\s*(?:is|=|:)\s*:?\s*(?P<answer>[^\n]+)", re.IGNORECASE)
 _HASHES = re.compile(r"####\s*(?P<answer>[^\n]+)")
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?")
-_BOXED = re.compile(r"\\f?boxed\s*\{")
+_BRACES = re.compile(r"\\f?boxed\s*\{|\\.|[{}]")  # an escaped brace is content
 
 
 def extract_answer(response: str) -> str | None:
     r"""The final answer of a response, or None.
 
-    The content of the last complete `\boxed{}`; else what follows the last `####` or "the answer is"; else the last number.
+    The content of the last complete `\boxed{}`; else what follows the last `####` or "the answer is"; else the last
+    number.
     """
     boxed = _last_boxed(response)
     if boxed:
@@ -35,15 +37,20 @@ def extract_answer(response: str) -> str | None:
 
 
 def _last_boxed(text: str) -> str | None:
-    for start in reversed([match.end() for match in _BOXED.finditer(text)]):
-        depth = 1
-        for end in range(start, len(text)):
-            if text[end - 1] == "\\":  # an escaped brace is content
-                continue
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[start:end].strip()
-    return None
+    """The content of the box that opens last among those that close; one pass, however many there are."""
+    opened: list[int | None] = []  # where the content of each open brace's box begins; None for a plain brace
+    last = (-1, -1)
+    for token in _BRACES.finditer(text):
+        match token[0]:
+            case "{":
+                opened.append(None)
+            case "}" if opened:
+                start = opened.pop()
+                if start is not None:
+                    last = max(last, (start, token.start()))
+            case other if "boxed" in other:
+                opened.append(token.end())
+    return text[last[0] : last[1]].strip() if last[0] >= 0 else None
 
 
 def _tidy(answer: str) -> str:
@@ -69,7 +76,7 @@ def same_answer(answer: str | None, reference: str, *, timeout: float = 10.0) ->
 
 
 def _plain(answer: str) -> str:
-    return re.sub(r"(?<=\d),(?=\d{3})|\\[!,;: ]|\\?\$|\s", "", answer).removesuffix(".")
+    return re.sub(r"(?<=\d),(?=\d{3})|\\?\$", "", answer).strip().removesuffix(".")
 
 
 class _Verifier:
@@ -92,18 +99,28 @@ class _Verifier:
                 return False
             finally:
                 watchdog.cancel()
+                watchdog.join()
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._child is None or self._child.poll() is not None:
+            if self._child:
+                atexit.unregister(_end)
+                _end(self._child)
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "rsd_graph.answers"],
+                [sys.executable, "-P", __file__],  # by path: the package would import LangGraph for nothing
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
+            atexit.register(_end, self._child)
             _pipe(self._child.stdout).readline()  # the import of sympy is not on the first pair's clock
         return self._child
+
+
+def _end(child: "subprocess.Popen[str]") -> None:
+    child.kill()
+    child.communicate()
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

@@ -1,7 +1,7 @@
 """One event loop in a thread of its own, started on first use.
 
-HTTP clients belong to the event loop that opened their connections. The backends keep theirs on this one, so that the same
-model can be called from `invoke` (no loop), from `batch` (many threads) and from any number of `asyncio.run`.
+HTTP clients belong to the event loop that opened their connections. The backends keep theirs on this one, so that the
+same model can be called from `invoke` (no loop), from `batch` (many threads) and from any number of `asyncio.run`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:
-    global _loop
+    global _loop  # noqa: PLW0603  # one loop a process is the point
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()

@@ -5,7 +5,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -13,10 +13,11 @@ from rsd_graph.config import Config, load_config
 from rsd_graph.console import JSONView, Result, TerminalView, View
 from rsd_graph.costs import flops
 from rsd_graph.errors import RSDError
+from rsd_graph.events import RSDEvent
 
 app = typer.Typer(
-    help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores it, and "
-    "only a poor step is rewritten by the expensive target model.",
+    help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
+    "it, and only a poor step is rewritten by the expensive target model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,7 +73,9 @@ def solve(
     config: Annotated[
         Path | None, typer.Option(help="Settings file.", show_default="rsd.toml here, if there is one")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, as it happens, for programs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, as it happens, for programs.")
+    ] = False,
 ) -> None:
     """Solve one problem, and watch the models take turns.
 
@@ -129,7 +132,7 @@ async def _solve(problem: str, config: Config, view: View) -> int:
             {"problem": problem}, context=config.settings, stream_mode=["custom", "values"]
         ):
             if mode == "custom":
-                view.event(chunk)
+                view.event(cast("RSDEvent", chunk))
             else:
                 output = chunk
         usage = output["usage"]

@@ -37,12 +37,12 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str | None = Field(None, pattern=r"^https?://")
+    url: str | None = Field(default=None, pattern=r"^https?://")
     path: Path | None = None
     model: str | None = None
-    parameters: float | None = Field(None, gt=0)
+    parameters: float | None = Field(default=None, gt=0)
     api_key_env: str | None = None
-    timeout: float = Field(600, gt=0)
+    timeout: float = Field(default=600, gt=0)
 
     @model_validator(mode="after")
     def _one_place(self) -> "ModelConfig":
@@ -83,7 +83,8 @@ def load_config(file: Path | None, overrides: dict[str, dict[str, Any]] | None =
 
     Args:
         file: The file; None takes `rsd.toml` in the current folder if there is one.
-        overrides: Such as `{"settings": {"threshold": 0.5}}`. One that names a model's `url` or `path` replaces its table.
+        overrides: Such as `{"settings": {"threshold": 0.5}}`. One that names a model's `url` or `path` replaces its
+            table.
 
     Raises:
         ConfigurationError: in one line, what is wrong and where.

@@ -76,7 +76,11 @@ class TerminalView:
             return
         if self._progress is None:
             self._progress = Progress(
-                TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=self._err
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TimeRemainingColumn(),
+                console=self._err,
             )
             self._progress.start()
         task = next((task.id for task in self._progress.tasks if task.description == what), None)
@@ -140,7 +144,10 @@ class TerminalView:
 
     def _step(self, author: Author, index: int, reward: float | None, text: str, rejected: bool = False) -> None:
         heading = Text.assemble(
-            (f"{index + 1:>3}  ", "dim"), (f"{author:<7}", STYLES[author]), _bar(reward), ("  rejected" if rejected else "")
+            (f"{index + 1:>3}  ", "dim"),
+            (f"{author:<7}", STYLES[author]),
+            _bar(reward),
+            ("  rejected" if rejected else ""),
         )
         body = Text(text.strip("\n"))
         if rejected:

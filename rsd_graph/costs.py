@@ -1,8 +1,8 @@
 """Tokens to FLOPs: pure.
 
 The paper counts 2 FLOPs per parameter and token (arXiv 2501.19324, section 4). Here everything is counted that a model
-computes: steps written and discarded, prompts read again after the other model wrote, what the reward model reads. Prompt
-tokens that a server has in its prefix cache cost nothing.
+computes: steps written and discarded, prompts read again after the other model wrote, what the reward model reads.
+Prompt tokens that a server has in its prefix cache cost nothing.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Flops:
 
     @property
     def saving(self) -> float:
-        """Share of `target_only` that was saved, below 1; negative if the run cost more. 0 where nothing was counted."""
+        """Share of `target_only` that was saved: negative if the run cost more, 0 where nothing was counted."""
         return 1 - self.total / self.target_only if self.target_only else 0.0
 
 

@@ -1,9 +1,9 @@
 """The state machine.
 
-    START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | END
+START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | END
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -24,15 +24,15 @@ def build_rsd_graph(
     reward: RewardModel,
     *,
     settings: RSDSettings | None = None,
-) -> StateGraph[RSDState, RSDSettings, RSDInput, RSDOutput]:
+) -> StateGraph[RSDState, Any, RSDInput, RSDOutput]:
     """The RSD state machine, not yet compiled: choose checkpointer, store and interrupts yourself.
 
     Args:
         draft: The cheap model; proposes every step.
         target: The expensive model; rewrites the steps that are not accepted.
         reward: Scores the proposals.
-        settings: Used where a call brings no `context`; the defaults of `RSDSettings` by default. A parent graph whose context
-            is of another type sets the child's settings here.
+        settings: Used where a call brings no `context`; the defaults of `RSDSettings` by default. A parent graph whose
+            context is of another type sets the child's settings here.
     """
 
     def accept_or_rewrite(state: RSDState, settings: RSDSettings) -> Literal["check", "target"]:
@@ -43,8 +43,8 @@ def build_rsd_graph(
             return "target"
         return "check" if accepts(reward, settings, len(state["steps"])) else "target"
 
-    def go_on_or_end(state: RSDState, settings: RSDSettings) -> Literal["draft", "__end__"]:
-        return END if state["stop"] else "draft"
+    def go_on_or_end(state: RSDState, _: RSDSettings) -> Literal["draft", "__end__"]:
+        return "__end__" if state["stop"] else "draft"
 
     defaults = settings or RSDSettings()
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput)
@@ -68,12 +68,16 @@ def create_rsd_graph(
     settings: RSDSettings | None = None,
     checkpointer: Checkpointer = None,
     name: str = "rsd",
-) -> CompiledStateGraph[RSDState, RSDSettings, RSDInput, RSDOutput]:
+) -> CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]:
     """The RSD state machine, ready to `invoke`, `stream` or embed; `ainvoke` and its async twins work as well.
 
     Args:
-        draft, target, reward, settings: As in `build_rsd_graph`.
-        checkpointer: Where LangGraph keeps the state between steps, for resuming, forking and replaying; none by default.
+        draft: As in `build_rsd_graph`, like `target`, `reward` and `settings`.
+        target: See there.
+        reward: See there.
+        settings: See there.
+        checkpointer: Where LangGraph keeps the state between steps, for resuming, forking and replaying; none by
+            default.
         name: What a parent graph and Studio call it.
     """
     graph = build_rsd_graph(draft, target, reward, settings=settings)

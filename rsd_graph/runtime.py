@@ -26,7 +26,7 @@ def as_node(
 
     async def run_async(state: RSDState) -> dict[str, Any]:
         try:
-            return await function(state, _current_settings(defaults))
+            return await function(state, _settings(state, defaults))
         except RSDError as error:
             error.steps = state.get("steps", ())
             raise
@@ -43,7 +43,7 @@ def as_router(
     """Make a router that LangGraph does not send through a thread: it only looks at the state."""
 
     def route(state: RSDState) -> Destination:
-        return function(state, _current_settings(defaults))
+        return function(state, _settings(state, defaults))
 
     async def route_async(state: RSDState) -> Destination:
         return route(state)
@@ -51,36 +51,45 @@ def as_router(
     return RunnableLambda(route, route_async, name=function.__name__)
 
 
-def _current_settings(defaults: RSDSettings) -> RSDSettings:
-    """The run's settings.
+def _settings(state: RSDState, defaults: RSDSettings) -> RSDSettings:
+    """The settings of this call's context; else those the run was opened with; else the graph's own.
 
-    A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings counts, anything else is the
-    parent's own affair.
+    A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings counts, anything else is
+    the parent's own affair. A run that is resumed without a context, or whose edge `update_state` asks, has none.
     """
-    context: object = get_runtime().context
+    runtime = get_runtime()
+    context: object = runtime.context if runtime else None  # None outside a run, whatever LangGraph's annotation says
     if isinstance(context, RSDSettings):
         return context
     if isinstance(context, Mapping) and context and context.keys() <= RSDSettings.model_fields.keys():
         return RSDSettings.model_validate(context)
-    return defaults
+    return defaults if "problem" in state else state.get("settings", defaults)
 
 
-class RSDGraph(CompiledStateGraph[RSDState, RSDSettings, RSDInput, RSDOutput]):
+class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]):
     """A compiled graph that ends by its own limits, never by `recursion_limit`.
 
-    A caller's `recursion_limit` says nothing about this graph: LangGraph passes 25 by itself in `batch`, inside tools and in
-    LCEL pipes, and a parent passes its own. `max_steps` bounds the run instead. Every way to run a graph ends in one of
-    these two methods.
+    A caller's `recursion_limit` says nothing about this graph: LangGraph passes 25 by itself in `batch`, inside tools
+    and in LCEL pipes, and a parent passes its own. `max_steps` bounds the run instead. Every way to run a graph ends in
+    one of these two methods.
     """
 
-    def stream(  # type: ignore[override]  # LangGraph's overloads, passed on whole
-        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    def stream(
+        self,
+        input: Any,  # noqa: A002  # LangGraph's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
     ) -> Iterator[Any]:
+        """As LangGraph's."""
         return super().stream(input, _unlimited(config), **kwargs)
 
-    async def astream(  # type: ignore[override]  # as above
-        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    async def astream(
+        self,
+        input: Any,  # noqa: A002  # LangGraph's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[Any]:
+        """As LangGraph's."""
         async for chunk in super().astream(input, _unlimited(config), **kwargs):
             yield chunk
 
@@ -89,10 +98,11 @@ def _unlimited(config: RunnableConfig | None) -> RunnableConfig:
     return {**(config or {}), "recursion_limit": RECURSION_LIMIT}
 
 
-class RSDStateGraph(StateGraph[RSDState, RSDSettings, RSDInput, RSDOutput]):
+class RSDStateGraph(StateGraph[RSDState, Any, RSDInput, RSDOutput]):
     """A builder whose `compile` makes an `RSDGraph`."""
 
     def compile(self, *args: Any, **kwargs: Any) -> RSDGraph:
+        """As LangGraph's."""
         compiled = super().compile(*args, **kwargs)
         compiled.__class__ = RSDGraph  # LangGraph names the class it builds; the subclass adds behaviour and no data
         return compiled  # type: ignore[return-value]

@@ -20,33 +20,43 @@ class RSDSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float = Field(
-        0.7,
+        default=0.7,
         ge=0,
         le=1,
-        description="Reward in [0, 1] from which a draft step is kept: delta of the paper's step and logistic weighting.",
+        description="Reward in [0, 1] from which a draft step is kept: delta of step and logistic weighting.",
     )
     weighting: Weighting = Field(
-        "step",
+        default="step",
         description="How a reward becomes a probability of acceptance (arXiv 2501.19324, table 1).",
     )
     constant: float = Field(
-        0.5, ge=0, le=1, description="Probability of acceptance under `weighting='constant'`, whatever the reward."
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Probability of acceptance under `weighting='constant'`, whatever the reward.",
     )
     alpha: float = Field(
-        10.0, gt=0, le=1000, description="Steepness of the logistic weighting around the threshold; unused by the others."
+        default=10.0,
+        gt=0,
+        le=1000,
+        description="Steepness of the logistic weighting around the threshold; unused by the others.",
     )
-    delimiter: str = Field("\n\n", min_length=1, description="Text that ends a reasoning step; the models stop at it.")
-    max_steps: int = Field(100, ge=1, le=MAX_STEPS_LIMIT, description="Reasoning steps after which the run ends.")
-    max_tokens: int = Field(4096, ge=1, description="Tokens of kept steps after which the run ends.")
+    delimiter: str = Field(
+        default="\n\n", min_length=1, description="Text that ends a reasoning step; the models stop at it."
+    )
+    max_steps: int = Field(
+        default=100, ge=1, le=MAX_STEPS_LIMIT, description="Reasoning steps after which the run ends."
+    )
+    max_tokens: int = Field(default=4096, ge=1, description="Tokens of kept steps after which the run ends.")
     max_step_tokens: int = Field(
-        512, ge=1, description="Tokens after which one step is cut; the next step goes on where it stopped."
+        default=512, ge=1, description="Tokens after which one step is cut; the next step goes on where it stopped."
     )
-    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of both models; 0 is greedy.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling mass of both models.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of both models; 0 is greedy.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling mass of both models.")
     seed: int = Field(
-        0, ge=0, lt=2**31, description="Seed of sampling and of acceptance draws; the same seed repeats a run."
+        default=0, ge=0, lt=2**31, description="Seed of sampling and of acceptance draws; the same seed repeats a run."
     )
     system_prompt: str = Field(
-        "Please reason step by step, and put your final answer within \\boxed{}.",
+        default="Please reason step by step, and put your final answer within \\boxed{}.",
         description="System message before the conversation; empty for none.",
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import EphemeralValue
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
+
+from rsd_graph.settings import RSDSettings
 
 Author = Literal["draft", "target", "tool"]
 Finish = Literal["delimiter", "eos", "length"]
@@ -40,9 +43,7 @@ class TokenUsage:
         return self.prompt - self.cached + self.completion
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
-        return TokenUsage(
-            self.prompt + other.prompt, self.cached + other.cached, self.completion + other.completion
-        )
+        return TokenUsage(self.prompt + other.prompt, self.cached + other.cached, self.completion + other.completion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +99,19 @@ class Step:
     text: str
     author: Author
     reward: float | None = None
-    """Reward of the *draft's* proposal for this step, also where the target then rewrote it; None if it was not scored."""
+    """Reward of the *draft's* proposal for this step, also where the target then rewrote it; None if it was not
+    scored."""
     finish: Finish = "delimiter"
     tokens: int = 0
     """Tokens that its author wrote for it; 0 where the backend does not say."""
 
 
-def join_steps(steps: list[Step], delimiter: str) -> str:
+def join_steps(steps: Sequence[Step], delimiter: str) -> str:
     """The response that these steps make: joined by the delimiter, except behind a step that a token limit cut."""
     return prefix(steps, delimiter).removesuffix(delimiter if steps and steps[-1].finish != "length" else "")
 
 
-def prefix(steps: list[Step], delimiter: str) -> str:
+def prefix(steps: Sequence[Step], delimiter: str) -> str:
     """What a model has to continue: every kept step followed by the delimiter, unless a token limit cut it."""
     return "".join(step.text if step.finish == "length" else step.text + delimiter for step in steps)
 
@@ -139,6 +141,8 @@ class RSDOutput(TypedDict):
 class RSDState(RSDInput, RSDOutput):
     """Everything between the nodes."""
 
+    settings: RSDSettings
+    """What the run was opened with; it holds where a run goes on without a context."""
     conversation: list[AnyMessage]
     """The messages that the response answers: system prompt, history, problem."""
     proposal: Generation | None

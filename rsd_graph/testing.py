@@ -7,23 +7,25 @@ from langchain_core.messages import BaseMessage
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
 
+Script = (
+    Mapping[str, Generation]
+    | Sequence[Generation | Exception]
+    | Sequence[Generation]
+    | Callable[[Sequence[BaseMessage], str, RSDSettings], Generation]
+)
+
 
 class ScriptedModel:
     """A step generator that says what it was told to.
 
     Args:
-        script: What to say: a mapping from the response so far to a generation; or generations to say one after another, the
-            last of them for ever; or a function of (messages, response, settings). An exception in place of a generation is raised.
+        script: What to say: a mapping from the response so far to a generation; or generations to say one after
+            another, the last of them for ever; or a function of (messages, response, settings). An exception in place
+            of a generation is raised.
         name: The model's name.
     """
 
-    def __init__(
-        self,
-        script: Mapping[str, Generation]
-        | Sequence[Generation | Exception]
-        | Callable[[Sequence[BaseMessage], str, RSDSettings], Generation],
-        name: str = "scripted",
-    ) -> None:
+    def __init__(self, script: Script, name: str = "scripted") -> None:
         self.name = name
         self.calls: list[tuple[list[BaseMessage], str, RSDSettings]] = []
         """What the model was asked: messages, response so far and settings of every call."""
@@ -51,8 +53,8 @@ class ScriptedReward:
     """A reward model that gives the rewards it was told to.
 
     Args:
-        rewards: Rewards to give one after another, the last of them for ever; an exception in place of a reward is raised.
-            Or a function of (steps, candidate).
+        rewards: Rewards to give one after another, the last of them for ever; an exception in place of a reward is
+            raised. Or a function of (steps, candidate).
         name: The reward model's name.
     """
 
@@ -66,7 +68,10 @@ class ScriptedReward:
         self._given = 0
 
     async def score(
-        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+        self,
+        messages: Sequence[BaseMessage],  # noqa: ARG002  # of the protocol
+        steps: Sequence[Step],
+        candidates: Sequence[Generation],
     ) -> list[Score]:
         """See `RewardModel.score`."""
         return [Score(self._next(steps, candidate)) for candidate in candidates]

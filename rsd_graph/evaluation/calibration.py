@@ -1,12 +1,13 @@
 """Fit the confidence reward to a draft model of one's own.
 
-A step's label is unknown; a solution's final answer is known to be right or wrong. Take a solution to be right exactly if all
+A step's label is unknown; a solution's final answer is known to be right or wrong. Take a solution to be right exactly
+if all
 its steps are, and steps to be right independently of each other given their surprisal: then
 
     P(solution right) = product over its steps of reward(surprisal of the step)
 
-and the two numbers of `ConfidenceReward` follow by maximum likelihood. A reward of 0.7 then means that such a step is right
-seven times in ten, as far as the model of independent steps holds.
+and the two numbers of `ConfidenceReward` follow by maximum likelihood. A reward of 0.7 then means that such a step is
+right seven times in ten, as far as the model of independent steps holds.
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,10 @@ from rsd_graph.state import Generation
 class StepGenerator(Protocol):
     """Continues a partial response by one step."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        ...
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
@@ -21,8 +24,8 @@ class StepGenerator(Protocol):
 
         Args:
             messages: The conversation that the response answers; its last message is the problem.
-            response: The response so far, exactly: every kept step followed by the delimiter, or empty. The model must see
-                its own chat template's rendering of `messages` followed by these characters, none trimmed.
+            response: The response so far, exactly: every kept step followed by the delimiter, or empty. The model must
+                see its own chat template's rendering of `messages` followed by these characters, none trimmed.
             settings: Of this call: `max_step_tokens` is what this step may take, `seed` is this step's own.
             n: How many independent candidates to return.
 

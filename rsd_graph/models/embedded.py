@@ -24,6 +24,4 @@ def embedded_target(*, slots: int = 8, context: int = 4096, progress: Progress |
 
 
 def _embedded(weights: Weights, slots: int, context: int, progress: Progress | None) -> EmbeddedLlamaCpp:
-    return EmbeddedLlamaCpp(
-        locate(weights, progress), slots=slots, context=context, parameters=weights.parameters
-    )
+    return EmbeddedLlamaCpp(locate(weights, progress), slots=slots, context=context, parameters=weights.parameters)

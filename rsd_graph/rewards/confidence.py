@@ -1,8 +1,9 @@
 """The draft's own confidence as the reward: no model, no call, no cost.
 
-The surprisal of a step, the negative sum of its tokens' log-probabilities, says how sure the draft was of all of it. A curve
-makes a reward of it: the probability that the step is right. Its two numbers were fitted to solutions of training problems of
-which only the final answer is known (`rsd_graph.evaluation.calibration`).
+The surprisal of a step, the negative sum of its tokens' log-probabilities, says how sure the draft was of all of it. A
+curve
+makes a reward of it: the probability that the step is right. Its two numbers were fitted to solutions of training
+problems of which only the final answer is known (`rsd_graph.evaluation.calibration`).
 """
 
 import math
@@ -22,19 +23,23 @@ class ConfidenceReward:
     The defaults belong to the embedded draft at temperature 0; for another draft, fit them anew.
     """
 
-    intercept: float = 5.18
+    intercept: float = 5.19
     slope: float = 2.13
     name: str = "confidence"
 
     async def score(
-        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+        self,
+        messages: Sequence[BaseMessage],  # noqa: ARG002  # of the protocol
+        steps: Sequence[Step],  # noqa: ARG002  # of the protocol
+        candidates: Sequence[Generation],
     ) -> list[Score]:
         """See `RewardModel.score`.
 
         Raises:
             RewardError: the draft's backend gives no token log-probabilities.
         """
-        return [Score(self.reward(surprisal(candidate))) for candidate in candidates]
+        # a draft that ends the text without a word gives nothing to be confident of: let the target decide
+        return [Score(self.reward(surprisal(each)) if each.logprobs != () else 0.0) for each in candidates]
 
     def reward(self, surprisal: float) -> float:
         """The calibrated probability in [0, 1] that a step of this surprisal (nats, 0 or more) is right."""
@@ -44,7 +49,5 @@ class ConfidenceReward:
 def surprisal(generation: Generation) -> float:
     """Negative sum of the step's token log-probabilities, in nats; 0 for a step the draft was certain of."""
     if generation.logprobs is None:
-        raise RewardError(
-            "the confidence reward needs the draft's token log-probabilities, and its backend gives none: choose another reward"
-        )
-    return -sum(generation.logprobs)
+        raise RewardError("the confidence reward needs the draft's token log-probabilities, and its backend gives none")
+    return max(0.0, -sum(generation.logprobs))

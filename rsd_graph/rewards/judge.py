@@ -1,7 +1,7 @@
 """A chat model as the judge: the reward is the normalised probability of Yes.
 
-Measured on the embedded pair, small models are no better than chance at this (README, "Rewards"); a capable judge on a server
-is what it is for.
+Measured on the embedded pair, small models are no better than chance at this (README, "Rewards"); a capable judge on a
+server is what it is for.
 """
 
 import math
@@ -61,9 +61,7 @@ class JudgeReward:
         """
         return [await background.call(self._judge(messages, steps, candidate)) for candidate in candidates]
 
-    async def _judge(
-        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidate: Generation
-    ) -> Score:
+    async def _judge(self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidate: Generation) -> Score:
         question = QUESTION.format(
             problem=messages[-1].text,
             steps="\n\n".join(step.text for step in steps) or "(none)",
@@ -71,7 +69,7 @@ class JudgeReward:
         )
         async with self._turn():
             answer = await self._model.ainvoke([HumanMessage(question)])
-        tokens = answer.usage_metadata or {}
+        tokens: dict[str, Any] = {**(answer.usage_metadata or {})}
         return Score(
             reward=self._yes(answer.response_metadata),
             usage=TokenUsage(
@@ -90,8 +88,7 @@ class JudgeReward:
                 mass[word] += math.exp(token["logprob"])
         if not any(mass.values()):
             raise RewardError(
-                f"{self.name}: neither Yes nor No is among the judge's likeliest first words; does the server return top "
-                "log-probabilities, and does the model follow instructions?"
+                f"{self.name}: neither Yes nor No is among the judge's likeliest first words; does the server return "
+                "top log-probabilities, and does the model follow instructions?"
             )
         return mass["yes"] / (mass["yes"] + mass["no"])
-

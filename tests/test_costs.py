@@ -1,0 +1,42 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsd_graph import TokenUsage, Usage
+from rsd_graph.costs import Parameters, flops
+
+counts = st.integers(0, 10_000)
+token_usages = st.builds(
+    lambda cached, more, completion: TokenUsage(cached + more, cached, completion), counts, counts, counts
+)
+usages = st.builds(Usage, token_usages, token_usages, token_usages, counts, counts, counts)
+
+
+def test_flops_follow_the_papers_rule() -> None:
+    """Two operations a parameter and token, cached prompt tokens free, discarded drafts paid."""
+    usage = Usage(
+        draft=TokenUsage(prompt=100, cached=60, completion=30),
+        target=TokenUsage(prompt=50, cached=0, completion=10),
+        reward=TokenUsage(prompt=20, cached=5, completion=1),
+        discarded=10,
+        question=20,
+        response=30,
+    )
+    cost = flops(usage, Parameters(draft=1e9, target=10e9, reward=2e9))
+    assert cost.draft == 2 * 1e9 * 70
+    assert cost.target == 2 * 10e9 * 60
+    assert cost.reward == 2 * 2e9 * 16
+    assert cost.target_only == 2 * 10e9 * 50
+    assert cost.saving == pytest.approx(1 - cost.total / cost.target_only)
+
+
+@given(usages, usages)
+def test_costs_add_up(first: Usage, second: Usage) -> None:
+    """Two runs together cost what each costs."""
+    sizes = Parameters(1, 3, 2)
+    assert flops(first + second, sizes).total == flops(first, sizes).total + flops(second, sizes).total
+
+
+def test_nothing_counted_is_nothing_saved() -> None:
+    """A backend that reports no tokens gives no division by zero."""
+    assert flops(Usage(), Parameters(1, 2)).saving == 0
