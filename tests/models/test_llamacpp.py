@@ -1,0 +1,132 @@
+"""On real bytes: SmolLM2-135M in this process, and over HTTP through each of the clients."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage, SystemMessage
+
+from rsd_graph import Generation, RSDSettings, background
+from rsd_graph.errors import ContextOverflowError, ModelResponseError, WeightsError
+from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
+from rsd_graph.models.vllm import VLLM
+from tests.conftest import FakeServer
+
+MESSAGES = [SystemMessage("Count."), HumanMessage("Say hello, and no more.")]
+OPENING = "Let us count.\n\nOne, two, "
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_weights: Path) -> Iterator[EmbeddedLlamaCpp]:
+    model = EmbeddedLlamaCpp(tiny_weights, slots=4, context=512)
+    yield model
+    background.run(model.aclose())
+
+
+def generate(model: Any, response: str = "", n: int = 1, **settings: Any) -> list[Generation]:
+    return background.run(model.generate(MESSAGES, response, settings=RSDSettings(**settings), n=n))
+
+
+def test_a_step_ends_at_the_delimiter(tiny: EmbeddedLlamaCpp) -> None:
+    """The delimiter is named as the reason and is not part of the text."""
+    (step,) = generate(tiny, OPENING, delimiter=",")
+    assert step.finish == "delimiter"
+    assert "," not in step.text
+
+
+def test_a_step_ends_at_the_token_limit(tiny: EmbeddedLlamaCpp) -> None:
+    """No more tokens than allowed, and `length` as the reason; each token has its log-probability."""
+    (step,) = generate(tiny, OPENING, delimiter="never", max_step_tokens=5)
+    assert (step.finish, step.usage.completion) == ("length", 5)
+    assert step.logprobs is not None
+    assert len(step.logprobs) == 5
+    assert all(logprob <= 0 for logprob in step.logprobs)
+
+
+def test_a_step_ends_at_the_end_of_text(tiny: EmbeddedLlamaCpp) -> None:
+    """The model's own end of text is `eos`."""
+    (step,) = generate(tiny, delimiter="never", max_step_tokens=400)
+    assert step.finish == "eos"
+
+
+def test_the_same_seed_repeats_a_step(tiny: EmbeddedLlamaCpp) -> None:
+    """Sampling follows the seed: the same twice, and n candidates differ."""
+    options = {"temperature": 1.5, "max_step_tokens": 12, "delimiter": "never"}
+    first = generate(tiny, OPENING, n=3, seed=5, **options)
+    again = generate(tiny, OPENING, n=3, seed=5, **options)
+    assert [each.text for each in first] == [each.text for each in again]
+    assert len({each.text for each in first}) > 1
+
+
+def test_what_was_read_is_cached(tiny: EmbeddedLlamaCpp) -> None:
+    """A longer response on the same prompt reads only what is new."""
+    generate(tiny, OPENING, max_step_tokens=1)
+    (step,) = generate(tiny, OPENING, max_step_tokens=1)
+    assert step.usage.prompt > step.usage.cached > step.usage.prompt - 4
+
+
+def test_an_overlong_prompt_overflows_the_context(tiny: EmbeddedLlamaCpp) -> None:
+    """A 100,000-character response is a named error, not a crash."""
+    with pytest.raises(ContextOverflowError, match="context"):
+        generate(tiny, "word " * 20_000)
+
+
+def test_the_openai_client_reads_the_same_server(tiny: EmbeddedLlamaCpp) -> None:
+    """Both clients send the same bytes to a real server: they count the same prompt tokens and write the same step.
+
+    llama.cpp's completions endpoint does not say why it stopped, so only the token limit can be compared.
+    """
+    url = background.run(tiny.url())
+    options: dict[str, Any] = {"max_step_tokens": 6, "delimiter": "never"}
+    native, openai = LlamaCpp(url), VLLM(url)
+    (first,), (second,) = generate(native, OPENING, **options), generate(openai, OPENING, **options)
+    assert (first.text, first.finish, first.usage.prompt) == (second.text, second.finish, second.usage.prompt)
+    for client in (native, openai):
+        background.run(client.aclose())
+
+
+def test_a_model_serves_any_number_of_event_loops(tiny: EmbeddedLlamaCpp) -> None:
+    """`asyncio.run` again and again, as scripts and notebooks do, and no loop at all."""
+    settings = RSDSettings(max_step_tokens=3)
+    texts = {asyncio.run(tiny.generate(MESSAGES, OPENING, settings=settings))[0].text for _ in range(3)}
+    assert texts == {generate(tiny, OPENING, max_step_tokens=3)[0].text}
+
+
+def test_a_closed_model_starts_again(tiny_weights: Path) -> None:
+    """Closing frees it; the next call loads it anew."""
+    model = EmbeddedLlamaCpp(tiny_weights, slots=1, context=256)
+    first = generate(model, OPENING, max_step_tokens=3)
+    background.run(model.aclose())
+    assert generate(model, OPENING, max_step_tokens=3)[0].text == first[0].text
+    background.run(model.aclose())
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    """A missing file, and one of another kind, are named before llama.cpp sees them."""
+    with pytest.raises(WeightsError, match=r"gone\.gguf: No such file"):
+        generate(EmbeddedLlamaCpp(tmp_path / "gone.gguf"))
+    (tmp_path / "text.gguf").write_text("hello")
+    with pytest.raises(WeightsError, match="not a GGUF"):
+        generate(EmbeddedLlamaCpp(tmp_path / "text.gguf"))
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path, tiny_weights: Path) -> None:
+    """A file that was cut off is an error with its name, not a crash."""
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(tiny_weights.read_bytes()[:1_000_000])
+    with pytest.raises(WeightsError, match=r"cannot load .*cut\.gguf"):
+        generate(EmbeddedLlamaCpp(cut))
+
+
+def test_an_answer_that_makes_no_sense_is_an_error(server: FakeServer) -> None:
+    """An unknown reason to stop, and a missing field, are named."""
+    server.answer("/apply-template", {"prompt": "p"})
+    server.answer("/completion", {"stop_type": "none"}, {"stop_type": "eos"})
+    model = LlamaCpp(server.url)
+    with pytest.raises(ModelResponseError, match="stop_type 'none'"):
+        generate(model)
+    with pytest.raises(ModelResponseError, match="without content"):
+        generate(model)
+    background.run(model.aclose())

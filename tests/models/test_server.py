@@ -1,0 +1,96 @@
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from rsd_graph.errors import (
+    ContextOverflowError,
+    ModelResponseError,
+    ModelTimeoutError,
+    ModelUnreachableError,
+    RSDError,
+)
+from rsd_graph.models.server import ModelServer
+from tests.conftest import FakeServer
+
+MALFORMED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"choices"
+DROPPED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"choices"
+
+
+def post(url: str, **options: Any) -> dict[str, Any]:
+    """One request on a loop of its own."""
+
+    async def run() -> dict[str, Any]:
+        server = ModelServer(url, **options)
+        try:
+            return await server.post("/x", {"a": 1})
+        finally:
+            await server.close()
+
+    return asyncio.run(run())
+
+
+def test_an_answer_comes_back_as_an_object(server: FakeServer) -> None:
+    """The body goes out as JSON; `/v1` in the address makes no difference."""
+    server.answer("/x", {"b": 2})
+    assert post(f"{server.url}/v1/") == {"b": 2}
+    assert server.bodies("/x") == [{"a": 1}]
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    """The message gives the address and asks the right question."""
+    with pytest.raises(ModelUnreachableError, match=r"127\.0\.0\.1:1 .*running there"):
+        post("http://127.0.0.1:1", attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        ((500, {"error": {"message": "out of memory"}}), ModelResponseError, "500.*out of memory"),
+        ((404, {"error": {"message": "no such thing"}}), ModelResponseError, "404.*no such thing"),
+        ((401, {"error": {"message": "no key"}}), ModelResponseError, "401.*no key"),
+        (MALFORMED, ModelResponseError, "not JSON"),
+        ([1, 2], ModelResponseError, "instead of a JSON object"),
+        (DROPPED, ModelUnreachableError, "no answer"),
+        (b"", ModelUnreachableError, "no answer"),
+        (
+            (400, {"error": {"message": "This model's maximum context length is 512 tokens."}}),
+            ContextOverflowError,
+            "512 tokens",
+        ),
+        (
+            (400, {"error": {"message": "request (5001 tokens) exceeds the available context size (2048 tokens)"}}),
+            ContextOverflowError,
+            "5001 tokens",
+        ),
+    ],
+)
+def test_a_bad_answer_is_a_typed_error(server: FakeServer, answer: Any, error: type[RSDError], message: str) -> None:
+    """Each failure has its class, and its message says what came back."""
+    server.answer("/x", answer)
+    with pytest.raises(error, match=message):
+        post(server.url, attempts=1)
+
+
+def test_a_server_that_hangs_is_given_up(server: FakeServer) -> None:
+    """No answer within the timeout is an error, and is not tried again."""
+    server.answer("/x", lambda _: time.sleep(1))
+    with pytest.raises(ModelTimeoutError, match=r"did not answer /x within 0\.2 s"):
+        post(server.url, timeout=0.2)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("passing", [(503, {"error": "loading"}), (429, {"error": "busy"}), DROPPED])
+def test_a_passing_failure_is_tried_again(server: FakeServer, passing: Any) -> None:
+    """A server that is busy, or just restarting, answers at the next attempt."""
+    server.answer("/x", passing, {"b": 2})
+    assert post(server.url) == {"b": 2}
+
+
+def test_a_wrong_request_is_not_tried_again(server: FakeServer) -> None:
+    """What the server refuses once, it would refuse again."""
+    server.answer("/x", (400, {"error": {"message": "bad stop"}}))
+    with pytest.raises(ModelResponseError, match="400"):
+        post(server.url)
+    assert len(server.requests) == 1
