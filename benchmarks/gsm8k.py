@@ -21,7 +21,8 @@ from rich.table import Table
 from rsd_graph import Generation, create_rsd_graph
 from rsd_graph.answers import same_answer
 from rsd_graph.costs import Parameters, flops
-from rsd_graph.models.embedded import embedded_draft, embedded_target
+from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
+from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.state import TokenUsage, Usage
 
@@ -30,8 +31,8 @@ async def main() -> None:
     options = parse()
     rows = [json.loads(line) for line in options.data.read_text().splitlines()][options.skip :][: options.limit]
     options.results.mkdir(parents=True, exist_ok=True)
-    draft = embedded_draft(slots=options.concurrency, context=2048)
-    target = embedded_target(slots=options.concurrency, context=2048)
+    draft = EmbeddedLlamaCpp(DRAFT, slots=options.concurrency, context=2048)
+    target = EmbeddedLlamaCpp(TARGET, slots=options.concurrency, context=2048)
     reward = ConfidenceReward()
     # with every draft step accepted, the graph is the draft model alone
     strategies = {"draft-only": (draft, draft, 0.0), "target-only": (target, target, 0.0)}

@@ -12,7 +12,7 @@ from rsd_graph.errors import ConfigurationError, ModelResponseError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.server import ModelServer
 from rsd_graph.models.vllm import VLLM
-from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights, locate
+from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.rewards import RewardModel
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.judge import JudgeReward
@@ -34,6 +34,12 @@ class Assembly:
         if self.draft.parameters and self.target.parameters:
             return Parameters(self.draft.parameters, self.target.parameters)
         return None
+
+    async def start(self) -> None:
+        """Fetch and load the weights of embedded models now, rather than in the middle of a run."""
+        for model in (self.draft, self.target):
+            if isinstance(model, EmbeddedLlamaCpp):
+                await model.start()
 
     async def aclose(self) -> None:
         """Stop embedded models and close connections."""
@@ -63,11 +69,7 @@ async def open_model(
     """One model: its server, its file, or the embedded default. Arguments and errors as for `assemble`."""
     if config.url:
         return await _connect(config.url, config)
-    return EmbeddedLlamaCpp(
-        config.path or locate(default, progress),
-        slots=slots,
-        parameters=config.parameters or (None if config.path else default.parameters),
-    )
+    return EmbeddedLlamaCpp(config.path or default, slots=slots, parameters=config.parameters, progress=progress)
 
 
 async def _connect(url: str, config: ModelConfig) -> LlamaCpp | VLLM:

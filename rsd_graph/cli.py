@@ -124,6 +124,7 @@ async def _solve(problem: str, config: Config, view: View) -> int:
 
     models = await assemble(config, slots=1, progress=view.download)
     try:
+        await models.start()
         view.loading()
         graph = create_rsd_graph(models.draft, models.target, models.reward)
         output: Any = None

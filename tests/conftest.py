@@ -19,7 +19,7 @@ def tiny_weights() -> Path:
 
 
 class FakeServer:
-    """An HTTP server on loopback whose answers a test scripts, to see what bytes a client sends and how it takes bad ones."""
+    """An HTTP server on loopback with scripted answers: it shows what a client sends, and how it takes bad answers."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -46,8 +46,8 @@ class FakeServer:
     def answer(self, path: str, *answers: Any) -> None:
         """Give these answers at this path, the last one for ever.
 
-        An answer is a JSON value, or (status, JSON value), or bytes to send as they are before the connection is dropped, or
-        a function of the request's body.
+        An answer is a JSON value, or (status, JSON value), or bytes to send as they are before the connection is
+        dropped, or a function of the request's body.
         """
         self.answers[path] = list(answers)
 

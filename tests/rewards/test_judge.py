@@ -63,7 +63,10 @@ def test_a_judge_that_says_neither_is_an_error() -> None:
 
 def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer) -> None:
     """What `ChatOpenAI` sends and reads: one token, its likeliest alternatives, and the usage."""
-    top = [{"token": "Yes", "logprob": math.log(0.9), "bytes": None}, {"token": "No", "logprob": math.log(0.1), "bytes": None}]
+    top = [
+        {"token": "Yes", "logprob": math.log(0.9), "bytes": None},
+        {"token": "No", "logprob": math.log(0.1), "bytes": None},
+    ]
     server.answer(
         "/v1/chat/completions",
         {

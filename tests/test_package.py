@@ -1,0 +1,69 @@
+import json
+import subprocess
+import sys
+import zipfile
+from importlib import import_module
+from pathlib import Path
+
+import rsd_graph
+from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_public_surface_is_what_all_says() -> None:
+    """Every public name is in `__all__`, and nothing else is, submodules aside."""
+    public = {
+        name
+        for name, value in vars(rsd_graph).items()
+        if not name.startswith("_") and type(value) is not type(rsd_graph)
+    }
+    assert public == set(rsd_graph.__all__)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """Neither torch nor vLLM nor transformers nor sympy, nor a backend's client."""
+    code = (
+        "import sys, rsd_graph; print([name for name in "
+        "('torch', 'vllm', 'transformers', 'sympy', 'math_verify', 'xllamacpp', 'openai', 'huggingface_hub') "
+        "if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_nodes_at_the_top_is_a_link() -> None:
+    """The nodes are the product's face, and there is one copy of them."""
+    assert (ROOT / "nodes").is_symlink()
+    assert (ROOT / "nodes").resolve() == ROOT / "rsd_graph" / "nodes"
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    """Typed, with every module, and without a top-level `nodes` or tests."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].removesuffix(".dist-info").split("-")[0] for name in names} == {"rsd_graph"}
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "rsd_graph").rglob("*.py")}
+    assert sources <= set(names)
+    assert "rsd_graph/py.typed" in names
+
+
+def test_studio_finds_a_graph_without_a_checkpointer() -> None:
+    """`langgraph dev` loads what `langgraph.json` names, and brings a checkpointer of its own."""
+    (entry,) = json.loads((ROOT / "langgraph.json").read_text())["graphs"].values()
+    file, name = entry.split(":")
+    sys.path.insert(0, str((ROOT / file).parent))
+    try:
+        graph = getattr(import_module(Path(file).stem), name)
+    finally:
+        sys.path.pop(0)
+    assert graph.checkpointer is None
+    assert set(graph.get_context_jsonschema()["properties"]) == set(rsd_graph.RSDSettings.model_fields)
+    assert set(graph.get_input_jsonschema()["required"]) == {"problem"}
+
+
+def test_a_lazy_model_starts_nothing_by_itself(tiny_weights: Path) -> None:
+    """Making one loads no weights: Studio starts at once, and the first run loads."""
+    assert EmbeddedLlamaCpp(tiny_weights)._client is None
