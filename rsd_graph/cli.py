@@ -144,3 +144,7 @@ async def _solve(problem: str, config: Config, view: View) -> int:
     finally:
         view.close()
         await models.aclose()
+
+
+if __name__ == "__main__":
+    app()

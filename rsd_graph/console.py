@@ -182,7 +182,9 @@ class JSONView:
         self._print(
             {
                 "event": "result",
-                **output,
+                "response": output["response"],
+                "answer": output["answer"],
+                "stop": output["stop"],
                 "steps": [asdict(step) for step in output["steps"]],
                 "usage": asdict(output["usage"]),
                 "seconds": round(result.seconds, 3),

@@ -13,9 +13,23 @@ from rsd_graph.acceptance import accepts
 from rsd_graph.models import StepGenerator
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
 from rsd_graph.rewards import RewardModel
-from rsd_graph.runtime import RSDStateGraph, as_node, as_router
+from rsd_graph.runtime import Node, Router, RSDStateGraph
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDOutput, RSDState
+
+
+def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
+    """The edge on the reward: keep the draft's step, or have the target write it."""
+    if state["stop"]:
+        return "check"
+    if state["reward"] is None:  # there was nothing to score
+        return "target"
+    return "check" if accepts(state["reward"], state["settings"], len(state["steps"])) else "target"
+
+
+def go_on_or_end(state: RSDState) -> Literal["draft", "__end__"]:
+    """Write the next step, unless the run has a reason to stop."""
+    return "__end__" if state["stop"] else "draft"
 
 
 def build_rsd_graph(
@@ -34,29 +48,17 @@ def build_rsd_graph(
         settings: Used where a call brings no `context`; the defaults of `RSDSettings` by default. A parent graph whose
             context is of another type sets the child's settings here.
     """
-
-    def accept_or_rewrite(state: RSDState, settings: RSDSettings) -> Literal["check", "target"]:
-        if state["stop"]:
-            return "check"
-        proposal, reward = state["proposal"], state["reward"]
-        if reward is None or proposal is None:
-            return "target"
-        return "check" if accepts(reward, settings, len(state["steps"])) else "target"
-
-    def go_on_or_end(state: RSDState, _: RSDSettings) -> Literal["draft", "__end__"]:
-        return "__end__" if state["stop"] else "draft"
-
     defaults = settings or RSDSettings()
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput)
-    graph.add_node("draft", as_node(draft_node(draft), defaults))
-    graph.add_node("score", as_node(score_node(reward), defaults))
-    graph.add_node("target", as_node(target_node(target), defaults))
-    graph.add_node("check", as_node(check_node(), defaults))
+    graph.add_node("draft", Node(draft_node(draft), defaults))
+    graph.add_node("score", Node(score_node(reward), defaults))
+    graph.add_node("target", Node(target_node(target), defaults))
+    graph.add_node("check", Node(check_node(), defaults))
     graph.add_edge(START, "draft")
     graph.add_edge("draft", "score")
-    graph.add_conditional_edges("score", as_router(accept_or_rewrite, defaults), ["check", "target"])
+    graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])
     graph.add_edge("target", "check")
-    graph.add_conditional_edges("check", as_router(go_on_or_end, defaults), ["draft", END])
+    graph.add_conditional_edges("check", Router(go_on_or_end), ["draft", END])
     return graph
 
 

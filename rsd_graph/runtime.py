@@ -1,9 +1,9 @@
 """How the graph runs inside LangGraph: settings from the context, sync beside async, and no recursion limit."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import get_runtime
@@ -16,49 +16,79 @@ from rsd_graph.state import RSDInput, RSDOutput, RSDState
 RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
 """More supersteps than any run can take: four nodes a step."""
 
-Destination = TypeVar("Destination", bound=str)
+Update = dict[str, Any]
 
 
-def as_node(
-    function: Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]], defaults: RSDSettings
-) -> RunnableLambda[RSDState, dict[str, Any]]:
-    """Make an async node work under `invoke` too, and let its errors carry the steps kept so far."""
+class Node(Runnable[RSDState, Update]):
+    """An async function of state and settings, as LangGraph can call it: from `ainvoke` and from `invoke`.
 
-    async def run_async(state: RSDState) -> dict[str, Any]:
+    `RunnableLambda` would do, but it inspects signatures and opens a trace at every call, which costs more than all the
+    rest of a node; LangGraph traces each node by itself.
+    """
+
+    def __init__(self, function: Callable[[RSDState, RSDSettings], Awaitable[Update]], defaults: RSDSettings) -> None:
+        self.name = function.__name__
+        self._function = function
+        self._defaults = defaults
+
+    async def ainvoke(
+        self,
+        input: RSDState,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,  # noqa: ARG002
+        **_: Any,
+    ) -> Update:
+        """Call the function; an error of ours leaves with the steps kept so far."""
+        settings = _settings(input, self._defaults)
         try:
-            return await function(state, _settings(state, defaults))
+            update = await self._function(input, settings)
         except RSDError as error:
-            error.steps = state.get("steps", ())
+            error.steps = input.get("steps", ())
             raise
+        return update if input.get("settings") == settings else {**update, "settings": settings}
 
-    def run(state: RSDState) -> dict[str, Any]:
-        return background.run(run_async(state))
+    def invoke(
+        self,
+        input: RSDState,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,
+        **_: Any,
+    ) -> Update:
+        """As `ainvoke`, on the background loop."""
+        return background.run(self.ainvoke(input, config))
 
-    return RunnableLambda(run, run_async)
 
+class Router(Runnable[RSDState, str]):
+    """A function of the state that names the next node. LangGraph would send a plain one through a thread."""
 
-def as_router(
-    function: Callable[[RSDState, RSDSettings], Destination], defaults: RSDSettings
-) -> RunnableLambda[RSDState, Destination]:
-    """Make a router that LangGraph does not send through a thread: it only looks at the state."""
+    def __init__(self, function: Callable[[RSDState], str]) -> None:
+        self.name = function.__name__
+        self._function = function
 
-    def route(state: RSDState) -> Destination:
-        return function(state, _settings(state, defaults))
+    def invoke(
+        self,
+        input: RSDState,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,  # noqa: ARG002
+        **_: Any,
+    ) -> str:
+        """Call the function."""
+        return self._function(input)
 
-    async def route_async(state: RSDState) -> Destination:
-        return route(state)
-
-    return RunnableLambda(route, route_async, name=function.__name__)
+    async def ainvoke(
+        self,
+        input: RSDState,  # noqa: A002  # LangChain's name
+        config: RunnableConfig | None = None,  # noqa: ARG002
+        **_: Any,
+    ) -> str:
+        """Call the function."""
+        return self._function(input)
 
 
 def _settings(state: RSDState, defaults: RSDSettings) -> RSDSettings:
-    """The settings of this call's context; else those the run was opened with; else the graph's own.
+    """The settings of this call's context; else those that the run has; else the graph's own.
 
     A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings counts, anything else is
-    the parent's own affair. A run that is resumed without a context, or whose edge `update_state` asks, has none.
+    the parent's own affair. A run that is resumed without a context goes on with the settings it has.
     """
-    runtime = get_runtime()
-    context: object = runtime.context if runtime else None  # None outside a run, whatever LangGraph's annotation says
+    context: object = get_runtime().context
     if isinstance(context, RSDSettings):
         return context
     if isinstance(context, Mapping) and context and context.keys() <= RSDSettings.model_fields.keys():

@@ -142,7 +142,7 @@ class RSDState(RSDInput, RSDOutput):
     """Everything between the nodes."""
 
     settings: RSDSettings
-    """What the run was opened with; it holds where a run goes on without a context."""
+    """The settings that the latest node ran with; a run that is resumed without a context goes on with them."""
     conversation: list[AnyMessage]
     """The messages that the response answers: system prompt, history, problem."""
     proposal: Generation | None

@@ -53,7 +53,6 @@ def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     conversation: list[AnyMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
     conversation += [*state.get("history", []), HumanMessage(problem)]
     return {
-        "settings": settings,
         "conversation": conversation,
         "steps": [],
         "response": "",

@@ -1,0 +1,167 @@
+"""The command as users run it, against servers that speak llama.cpp's protocol (real weights: test_end_to_end)."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rsd_graph.cli import app
+from tests.conftest import FakeServer
+
+SURE, UNSURE = -0.001, -30.0
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def said(text: str, stop_type: str = "word", logprob: float = SURE) -> dict[str, Any]:
+    """One answer of llama.cpp's `/completion`."""
+    return {
+        "content": text,
+        "stop_type": stop_type,
+        "tokens_evaluated": 10,
+        "tokens_predicted": 4,
+        "timings": {"cache_n": 3},
+        "completion_probabilities": [{"logprob": logprob}],
+    }
+
+
+def llamacpp(server: FakeServer, *answers: Any) -> str:
+    server.answer("/props", {"default_generation_settings": {}})
+    server.answer("/apply-template", {"prompt": "p"})
+    server.answer("/completion", *answers)
+    return server.url
+
+
+def rsd(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["solve", *arguments], input=stdin)
+
+
+@pytest.fixture
+def target() -> Iterator[FakeServer]:
+    fake = FakeServer()
+    yield fake
+    fake.close()
+
+
+def test_a_solution_is_shown_step_by_step(server: FakeServer, target: FakeServer) -> None:
+    """Each step with its author and reward, the rejected draft too, then the answer and the bill."""
+    draft = llamacpp(server, said("2+2 is 5", logprob=UNSURE), said(r"so \boxed{4}", "eos"))
+    run = rsd("2+2?", "--draft", draft, "--target", llamacpp(target, said("2+2 is 4")))
+    assert run.exit_code == 0
+    shown = run.stdout
+    order = ["1  draft", "rejected", "2+2 is 5", "1  target", "2+2 is 4", "2  draft", r"so \boxed{4}", "answer  4"]
+    assert [shown.index(part) for part in order] == sorted(shown.index(part) for part in order)
+    assert "8 draft tokens (4 discarded) · 4 target tokens" in shown
+    assert "1 of 2 steps by the draft" in shown
+
+
+def test_json_gives_events_and_a_result(server: FakeServer) -> None:
+    """One object a line; the last one is the result, with usage and FLOPs."""
+    draft = llamacpp(server, said("one"), said(r"\boxed{4}", "eos"))
+    Path("rsd.toml").write_text(
+        "\n".join(f'[{role}]\nurl = "{draft}"\nparameters = 1e9' for role in ("draft", "target"))
+    )
+    run = rsd("-", "--json", stdin="2+2?\n")
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["proposed", "scored", "kept"] * 2 + ["finished", "result"]
+    assert (lines[-1]["answer"], lines[-1]["stop"]) == ("4", "eos")
+    assert lines[-1]["flops"]["draft"] == 2 * 1e9 * 22
+    assert server.bodies("/apply-template")[0]["messages"][-1]["content"] == "2+2?\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--threshold", "1.5"], "settings.threshold"),
+        (["--threshold", "high"], "settings.threshold"),
+        (["--weighting", "foo"], "settings.weighting"),
+        (["--reward", "foo"], "reward.kind"),
+        (["--draft", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
+        (["--draft", "gone.gguf", "--target", "gone.gguf"], "gone.gguf: No such file"),
+        (["--config", "gone.toml"], "cannot read gone.toml"),
+    ],
+)
+def test_a_mistake_is_one_line(options: list[str], message: str) -> None:
+    """On standard error, with exit code 1, and without a traceback."""
+    run = rsd("2+2?", *options)
+    assert (run.exit_code, run.stdout) == (1, "")
+    assert run.stderr.startswith("rsd: ")
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_an_empty_problem_is_refused(server: FakeServer) -> None:
+    """Also one that comes from standard input."""
+    url = llamacpp(server, said("x"))
+    for run in (rsd("", "--draft", url, "--target", url), rsd("-", "--draft", url, "--target", url, stdin=" \n")):
+        assert run.exit_code == 1
+        assert "must be a text that is not empty" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "message"),
+    [
+        ((500, {"error": {"message": "out of memory"}}), 1, "500: "),
+        (b"", 1, "no answer from"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: application/json\r\n\r\n{"a', 1, "not JSON"),
+        ((400, {"error": {"message": "exceeds the available context size"}}), 3, "longer than the model's context"),
+        (said("\n", "word"), 3, "neither model wrote anything"),
+    ],
+)
+def test_a_server_that_fails_midway_loses_nothing(server: FakeServer, answer: Any, code: int, message: str) -> None:
+    """The step before the failure has been shown, and the failure is one line."""
+    url = llamacpp(server, said("first step"), answer)
+    run = rsd("2+2?", "--draft", url, "--target", url)
+    assert run.exit_code == code
+    assert "first step" in run.stdout
+    assert message in run.stderr + run.stdout
+    failed = rsd("2+2?", "--json", "--draft", llamacpp(server, said("first step"), answer), "--target", url)
+    last = json.loads(failed.stdout.splitlines()[-1])
+    assert [step["text"] for step in last["steps"]] == ["first step"]
+
+
+def test_a_model_that_never_stops_is_stopped(server: FakeServer) -> None:
+    """By the step limit, which is named, with an exit code of its own."""
+    url = llamacpp(server, said("and so on"))
+    run = rsd("2+2?", "--draft", url, "--target", url, "--max-steps", "5")
+    assert run.exit_code == 3
+    assert "--max-steps" in run.stdout
+
+
+def test_ctrl_c_keeps_what_was_shown(server: FakeServer) -> None:
+    """The steps so far are on the terminal, one line says so, and the exit code is 130."""
+    reached = threading.Event()
+
+    def hang(_: object) -> dict[str, Any]:
+        reached.set()
+        threading.Event().wait(30)
+        return said("late")
+
+    url = llamacpp(server, said("first step"), hang)
+    command = [sys.executable, "-m", "rsd_graph.cli", "solve", "2+2?", "--draft", url, "--target", url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert reached.wait(60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert "first step" in out
+    assert "interrupted after 1 step" in err
+    assert process.returncode == 130
+
+
+def test_help_is_for_newcomers() -> None:
+    """It says what the thing does, and what each option takes."""
+    run = CliRunner().invoke(app, ["--help"])
+    assert "Reward-Guided Speculative Decoding" in run.stdout
+    assert "solve" in run.stdout
+    assert "--threshold" in CliRunner().invoke(app, ["solve", "--help"]).stdout
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip()
