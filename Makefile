@@ -1,0 +1,32 @@
+# What CI runs is what a developer runs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: environment format lint types test benchmark clean
+
+environment:  ## make the virtual environment, with everything for development
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[local,eval]' --group dev
+
+format:  ## rewrite the sources as the formatter wants them
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+test:
+	$(BIN)/python -m pytest
+
+benchmark:  ## what the state machine itself costs
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
