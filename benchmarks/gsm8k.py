@@ -43,6 +43,8 @@ async def main() -> None:
         context = {"threshold": threshold, "max_tokens": options.max_tokens}
         await solve_all(graph, context, rows, options.results / f"{name}.jsonl", options.concurrency)
     report(options.results, list(strategies), Parameters(draft.parameters or 0, target.parameters or 0))
+    if options.plot:
+        plot(options.results, list(strategies), options.plot)
 
 
 def parse() -> argparse.Namespace:
@@ -59,6 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--results", type=Path, default=Path("results"), help="folder of the results (default: results)"
     )
+    parser.add_argument("--plot", type=Path, help="also draw accuracy over target tokens into this file")
     return parser.parse_args()
 
 
@@ -134,6 +137,33 @@ def report(results: Path, names: list[str], parameters: Parameters) -> None:
             f"{sum(each.total for each in cost) / sum(each.target_only for each in cost):.2f}",
         )
     Console().print(table)
+
+
+def plot(results: Path, names: list[str], picture: Path) -> None:
+    """Draw RSD's points beside the straight line from draft-only to target-only: what mixing at random would give."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    points = {}
+    for name in names:
+        if records := read(results / f"{name}.jsonl"):
+            tokens = [usage_of(record["usage"], name == "target-only").target.completion for record in records]
+            right = [record["correct"] for record in records]
+            points[name] = (sum(tokens) / len(tokens), 100 * sum(right) / len(right))
+    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    ends = [points.pop(name) for name in ("draft-only", "target-only")]
+    axes.plot(
+        *zip(*ends, strict=True), "o--", color="grey", label="draft alone, target alone, and mixing them at random"
+    )
+    rsd = sorted(points.items(), key=lambda item: item[1])
+    axes.plot(*zip(*(point for _, point in rsd), strict=True), "o-", color="tab:purple", label="RSD, by threshold")
+    for name, point in rsd:
+        axes.annotate(name.removeprefix("rsd-"), point, textcoords="offset points", xytext=(-6, 7), ha="right")
+    axes.set(xlabel="target tokens a problem", ylabel="correct (%)", ylim=(0, 100))
+    axes.legend(loc="lower right")
+    figure.savefig(picture)
 
 
 def read(file: Path) -> list[dict[str, Any]]:

@@ -13,20 +13,30 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:
-    global _loop  # noqa: PLW0603  # one loop a process is the point
+    global _loop, _thread  # noqa: PLW0603  # one loop a process is the point
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="rsd-graph", daemon=True).start()
+            _thread = threading.Thread(target=_loop.run_forever, name="rsd-graph", daemon=True)
+            _thread.start()
         return _loop
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run the coroutine on the background loop and wait for its result, from code that is not async."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, _background_loop())
+    """Run the coroutine on the background loop and wait for its result, from code that is not async.
+
+    Raises:
+        RuntimeError: called on that loop itself, which would wait for itself.
+    """
+    loop = _background_loop()
+    if threading.current_thread() is _thread:
+        coroutine.close()
+        raise RuntimeError("a model or reward called `invoke` while `invoke` was running it: call `ainvoke` there")
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         return future.result()
     except BaseException:  # Ctrl-C while waiting: the work must not go on unseen
