@@ -154,9 +154,7 @@ def plot(results: Path, names: list[str], picture: Path) -> None:
             points[name] = (sum(tokens) / len(tokens), 100 * sum(right) / len(right))
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     ends = [points.pop(name) for name in ("draft-only", "target-only")]
-    axes.plot(
-        *zip(*ends, strict=True), "o--", color="grey", label="draft alone, target alone, and mixing them at random"
-    )
+    axes.plot(*zip(*ends, strict=True), "o--", color="grey", label="one model alone, and mixing both at random")
     rsd = sorted(points.items(), key=lambda item: item[1])
     axes.plot(*zip(*(point for _, point in rsd), strict=True), "o-", color="tab:purple", label="RSD, by threshold")
     for name, point in rsd:
