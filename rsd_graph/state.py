@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NotRequired
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
@@ -143,7 +143,7 @@ class RSDState(RSDInput, RSDOutput):
 
     settings: RSDSettings
     """The settings that the latest node ran with; a run that is resumed without a context goes on with them."""
-    conversation: list[AnyMessage]
+    conversation: list[BaseMessage]
     """The messages that the response answers: system prompt, history, problem."""
     proposal: Generation | None
     """The candidate for the next step: the draft's, or the target's once it has rewritten it."""

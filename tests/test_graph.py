@@ -126,6 +126,14 @@ def test_the_models_see_conversation_and_exact_prefix() -> None:
     assert settings.delimiter == "##"
 
 
+def test_history_may_come_as_json() -> None:
+    """An HTTP front end, Studio for one, sends messages as dicts."""
+    draft = ScriptedModel([step("x", "eos")])
+    history: Any = [{"role": "user", "content": "hello"}, {"type": "ai", "content": "hi"}]
+    create_rsd_graph(draft, draft, ScriptedReward([KEEP])).invoke({"problem": "p", "history": history})
+    assert draft.calls[0][0][1:] == [HumanMessage("hello"), AIMessage("hi"), HumanMessage("p")]
+
+
 def test_no_system_prompt_is_no_system_message() -> None:
     """An empty system prompt leaves the conversation without one."""
     draft = ScriptedModel([step("x", "eos")])

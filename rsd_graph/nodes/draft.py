@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, convert_to_messages
 
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import emit
@@ -50,8 +50,8 @@ def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     problem = state["problem"]
     if not isinstance(problem, str) or not problem.strip():
         raise InvalidProblemError(f"the problem must be a text that is not empty, got {problem!r}")
-    conversation: list[AnyMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
-    conversation += [*state.get("history", []), HumanMessage(problem)]
+    conversation: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
+    conversation += [*convert_to_messages(state.get("history", [])), HumanMessage(problem)]
     return {
         "conversation": conversation,
         "steps": [],
