@@ -136,7 +136,7 @@ def report(results: Path, names: list[str], parameters: Parameters) -> None:
             "0%" if alone else f"{sum(step['author'] == 'draft' for step in steps) / len(steps):.0%}",
             f"{sum(each.total for each in cost) / sum(each.target_only for each in cost):.2f}",
         )
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def plot(results: Path, names: list[str], picture: Path) -> None:

@@ -95,10 +95,10 @@ async def _open_reward(config: RewardConfig, target: Model, progress: Progress |
     if config.kind == "confidence":
         return ConfidenceReward()
     if config.url:
-        return JudgeReward(_chat_model(config.url, config.model or await _first_model(config), config.api_key))
+        return JudgeReward(_chat_model(config.url, config.model or await _first_model(config), config))
     judge = target if config.path is None else await open_model(config, TARGET, progress=progress)
     if isinstance(judge, EmbeddedLlamaCpp):
-        return JudgeReward(_chat_model(await judge.url(), judge.name, None), turn=judge.turn)
+        return JudgeReward(_chat_model(await judge.url(), judge.name, config), turn=judge.turn)
     raise ConfigurationError("reward: the target runs on a server; name the judge's own `url`")
 
 
@@ -113,8 +113,9 @@ async def _first_model(config: RewardConfig) -> str:
     return await background.call(ask())
 
 
-def _chat_model(url: str, model: str, api_key: str | None) -> BaseChatModel:
+def _chat_model(url: str, model: str, config: RewardConfig) -> BaseChatModel:
     from langchain_openai import ChatOpenAI
 
     base = url.rstrip("/").removesuffix("/v1")
-    return ChatOpenAI(base_url=f"{base}/v1", api_key=SecretStr(api_key or "none"), model=model)
+    key = SecretStr(config.api_key or "none")
+    return ChatOpenAI(base_url=f"{base}/v1", api_key=key, model=model, timeout=config.timeout)

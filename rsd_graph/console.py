@@ -128,7 +128,7 @@ class TerminalView:
 
     def interrupted(self) -> None:
         self.close()
-        self._err.print(Text(f"rsd: interrupted after {self._kept} steps", style="red"))
+        self._err.print(Text(f"rsd: interrupted after {self._kept} step{'s' if self._kept != 1 else ''}", style="red"))
 
     def close(self) -> None:
         if self._waiting:

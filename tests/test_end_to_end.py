@@ -17,9 +17,11 @@ PROBLEM = "Tom has 3 boxes with 4 apples each. He eats 2 apples. How many are le
 def test_the_command_solves_a_problem_on_real_weights(tiny_weights: Path, tmp_path: Path) -> None:
     """Two models load, both write, every step is accounted for, and the process ends with its servers.
 
-    SmolLM2-135M on both sides cannot be trusted to solve it: what counts is that the bytes are real.
+    SmolLM2-135M on both sides cannot be trusted to solve it: what counts is that the bytes are real. What it says
+    differs from one processor to the next, so seeded draws decide who writes, and steps are short.
     """
-    command = [sys.executable, "-m", "rsd_graph.cli", "solve", PROBLEM, "--json", "--threshold", "0.95"]
+    (tmp_path / "rsd.toml").write_text('[settings]\nweighting = "constant"\nmax_step_tokens = 16')
+    command = [sys.executable, "-m", "rsd_graph.cli", "solve", PROBLEM, "--json"]
     command += ["--draft", str(tiny_weights), "--target", str(tiny_weights), "--max-tokens", "200", "--max-steps", "12"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=600)
     assert run.returncode in (0, 3), run.stderr
@@ -28,7 +30,8 @@ def test_the_command_solves_a_problem_on_real_weights(tiny_weights: Path, tmp_pa
     kept = [event for event in events if event["event"] == "kept"]
     assert result["event"] == "result"
     assert [step["text"] for step in result["steps"]] == [event["text"] for event in kept]
-    assert {step["author"] for step in result["steps"]} == {"draft", "target"}
+    assert [step["author"] for step in result["steps"][:2]] == ["draft", "target"]
+    assert all(0 <= step["reward"] <= 1 for step in result["steps"])
     usage = result["usage"]
     assert usage["response"] == sum(step["tokens"] for step in result["steps"])
     by_author = {

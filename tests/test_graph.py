@@ -185,6 +185,14 @@ def test_a_target_whose_context_is_full_ends_the_run() -> None:
     assert (out["stop"], out["response"], out["usage"].discarded) == ("context_overflow", "a", 4)
 
 
+def test_a_reward_model_whose_context_is_full_ends_the_run() -> None:
+    """As a full model's does: by name, with the steps so far, and nothing kept that was not scored."""
+    draft = ScriptedModel([step("a", tokens=4)])
+    reward = ScriptedReward([KEEP, ContextOverflowError("too long")])
+    out = create_rsd_graph(draft, draft, reward).invoke({"problem": "p"})
+    assert (out["stop"], out["response"], out["usage"].discarded) == ("context_overflow", "a", 4)
+
+
 def test_a_blank_draft_goes_to_the_target_unscored() -> None:
     """Even a reward model that likes everything does not get to keep an empty step."""
     reward = ScriptedReward([RewardError("asked about nothing")])

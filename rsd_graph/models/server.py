@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from rsd_graph.errors import (
     ContextOverflowError,
@@ -28,13 +28,6 @@ PASSING = {
 """Answers that may be others at the next attempt."""
 
 
-class _PassingError(Exception):
-    """Wraps an error that may be gone at the next attempt."""
-
-    def __init__(self, error: ModelError) -> None:
-        self.error = error
-
-
 class ModelServer:
     """A model server's JSON endpoints, called through the plain `openai` client.
 
@@ -49,7 +42,6 @@ class ModelServer:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 600, attempts: int = 3) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self.timeout = timeout
         self._attempts = attempts
         self._client = openai.AsyncOpenAI(
             base_url=self.url,
@@ -79,55 +71,57 @@ class ModelServer:
         """Close the connections."""
         await self._client.close()
 
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    async def _request(self, method: Literal["get", "post"], path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(self._attempts),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             reraise=True,
         )
         try:
-            async for attempt in retrying:
-                with attempt:
-                    return await self._request_once(method, path, body)
-        except _PassingError as passing:
-            raise passing.error from passing.__cause__
-        raise AssertionError("tenacity always returns or raises")
-
-    async def _request_once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        try:
-            if method == "post":
-                answer: object = await self._client.post(path, cast_to=object, body=body)
-            else:
-                answer = await self._client.get(path, cast_to=object)
-        except openai.APITimeoutError as error:
-            raise ModelTimeoutError(
-                f"{self.url} did not answer {path} within {self.timeout:g} s: is it overloaded? Raise `timeout`, or "
-                "lower the number of problems solved at once."
-            ) from error
-        except openai.APIConnectionError as error:
-            reason = error.__cause__ or error
-            raise _PassingError(
-                ModelUnreachableError(f"no answer from {self.url} ({reason}): is the model server running there?")
-            ) from error
-        except openai.APIStatusError as error:
-            raise self._status_error(path, error) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, openai.OpenAIError) as error:
-            raise ModelResponseError(f"{self.url}{path} answered with something that is not JSON: {error}") from error
+            answer: object = await retrying(self._send, method, path, body)
+        except (openai.OpenAIError, ValueError) as error:
+            raise model_error(error, f"{self.url}{path}") from error
         if not isinstance(answer, dict):
             raise ModelResponseError(f"{self.url}{path} answered with {str(answer)[:80]!r} instead of a JSON object")
         return answer
 
-    def _status_error(self, path: str, error: openai.APIStatusError) -> Exception:
-        detail = " ".join(error.message.split())[:300]
-        if (
-            error.status_code == HTTPStatus.BAD_REQUEST
-            and "context" in detail
-            and ("length" in detail or "size" in detail)
-        ):
-            return ContextOverflowError(f"the prompt does not fit the context of {self.url}: {detail}")
-        failure = ModelResponseError(f"{self.url}{path} answered {error.status_code}: {detail}")
-        return _PassingError(failure) if error.status_code in PASSING else failure
+    async def _send(self, method: Literal["get", "post"], path: str, body: dict[str, Any] | None) -> object:
+        if method == "get":
+            return await self._client.get(path, cast_to=object)
+        return await self._client.post(path, cast_to=object, body=body)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the next attempt may succeed. A timeout has been waited for long enough."""
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in PASSING
+    return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
+
+
+def model_error(error: openai.OpenAIError | ValueError, where: str) -> ModelError:
+    """What the `openai` client raised, as an error of this package. `where` is the address that was asked."""
+    match error:
+        case openai.APITimeoutError():
+            return ModelTimeoutError(
+                f"{where} did not answer in time: is it overloaded? Raise `timeout`, or lower the number of problems "
+                "solved at once."
+            )
+        case openai.APIConnectionError():
+            return ModelUnreachableError(
+                f"no answer from {where} ({error.__cause__ or error}): is the model server running there?"
+            )
+        case openai.APIStatusError():
+            detail = " ".join(error.message.split())[:300]
+            if (
+                error.status_code == HTTPStatus.BAD_REQUEST
+                and "context" in detail
+                and ("length" in detail or "size" in detail)
+            ):
+                return ContextOverflowError(f"the prompt does not fit the context of {where}: {detail}")
+            return ModelResponseError(f"{where} answered {error.status_code}: {detail}")
+        case _:
+            return ModelResponseError(f"{where} answered with something that is not JSON: {error}")
 
 
 def to_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rsd_graph.acceptance import accepts
-from rsd_graph.errors import RewardError
+from rsd_graph.errors import ContextOverflowError, RewardError
 from rsd_graph.events import emit
 from rsd_graph.nodes.proposal import is_blank
 from rsd_graph.rewards import RewardModel
@@ -24,7 +24,11 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
         if proposal.finish != "eos" and is_blank(proposal):
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
-        scores = await model.score(state["conversation"], state["steps"], [proposal])
+        try:
+            scores = await model.score(state["conversation"], state["steps"], [proposal])
+        except ContextOverflowError:
+            spent = Usage(discarded=proposal.usage.completion)
+            return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
         verdict = _checked(scores, model.name)
         accepted = accepts(verdict.reward, settings, index)
         emit({"event": "scored", "step": index, "reward": verdict.reward, "accepted": accepted})

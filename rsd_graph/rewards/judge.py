@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
+import openai
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from rsd_graph import background
 from rsd_graph.errors import RewardError
+from rsd_graph.models.server import model_error
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 QUESTION = """\
@@ -58,6 +60,8 @@ class JudgeReward:
 
         Raises:
             RewardError: the answer holds no log-probability of Yes or No.
+            ModelError: the judge's server could not answer. Chat models that do not use the `openai` client raise
+                errors of their own.
         """
         return [await background.call(self._judge(messages, steps, candidate)) for candidate in candidates]
 
@@ -67,8 +71,11 @@ class JudgeReward:
             steps="\n\n".join(step.text for step in steps) or "(none)",
             candidate=candidate.text,
         )
-        async with self._turn():
-            answer = await self._model.ainvoke([HumanMessage(question)])
+        try:
+            async with self._turn():
+                answer = await self._model.ainvoke([HumanMessage(question)])
+        except openai.OpenAIError as error:
+            raise model_error(error, self.name) from error
         tokens: dict[str, Any] = {**(answer.usage_metadata or {})}
         return Score(
             reward=self._yes(answer.response_metadata),

@@ -40,7 +40,7 @@ def test_an_answer_comes_back_as_an_object(server: FakeServer) -> None:
 
 def test_a_server_that_is_not_there_is_named() -> None:
     """The message gives the address and asks the right question."""
-    with pytest.raises(ModelUnreachableError, match=r"127\.0\.0\.1:1 .*running there"):
+    with pytest.raises(ModelUnreachableError, match=r"127\.0\.0\.1:1/x .*running there"):
         post("http://127.0.0.1:1", attempts=1)
 
 
@@ -76,7 +76,7 @@ def test_a_bad_answer_is_a_typed_error(server: FakeServer, answer: Any, error: t
 def test_a_server_that_hangs_is_given_up(server: FakeServer) -> None:
     """No answer within the timeout is an error, and is not tried again."""
     server.answer("/x", lambda _: time.sleep(1))
-    with pytest.raises(ModelTimeoutError, match=r"did not answer /x within 0\.2 s"):
+    with pytest.raises(ModelTimeoutError, match=r"/x did not answer in time"):
         post(server.url, timeout=0.2)
     assert len(server.requests) == 1
 

@@ -9,7 +9,13 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
 
 from rsd_graph import Generation, Score, Step, TokenUsage
-from rsd_graph.errors import RewardError
+from rsd_graph.errors import (
+    ContextOverflowError,
+    ModelError,
+    ModelResponseError,
+    ModelUnreachableError,
+    RewardError,
+)
 from rsd_graph.rewards.judge import JudgeReward
 from tests.conftest import FakeServer
 
@@ -96,3 +102,19 @@ def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer) -> 
     (body,) = server.bodies("/v1/chat/completions")
     assert (body["logprobs"], body["temperature"]) == (True, 0)
     assert 1 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((500, {"error": {"message": "out of memory"}}), ModelResponseError),
+        ((400, {"error": {"message": "maximum context length is 512 tokens"}}), ContextOverflowError),
+        (b"", ModelUnreachableError),
+    ],
+)
+def test_a_judge_that_fails_is_a_typed_error(server: FakeServer, answer: Any, error: type[ModelError]) -> None:
+    """As any other server's failure, it names who failed."""
+    server.answer("/v1/chat/completions", answer)
+    chat = ChatOpenAI(base_url=f"{server.url}/v1", api_key="none", model="m", max_retries=0)  # type: ignore[arg-type]
+    with pytest.raises(error, match="judge"):
+        score(chat)
