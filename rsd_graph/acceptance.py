@@ -27,7 +27,12 @@ def acceptance_probability(reward: float, settings: RSDSettings) -> float:
         case "sigmoidal":
             return max(0.0, reward / (1 + reward))
         case "logistic":
-            return 1 / (1 + math.exp(-settings.alpha * (reward - settings.threshold)))
+            return sigmoid(settings.alpha * (reward - settings.threshold))
+
+
+def sigmoid(x: float) -> float:
+    """`1 / (1 + exp(-x))`, for any finite x."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
 def uniform_draw(seed: int, step: int) -> float:

@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from typing import IO
 
-_PHRASE = re.compile(r"(?:final\s+)?answer\s*(?:is|=|:)\s*:?\s*(?P<answer>[^\n]+)", re.IGNORECASE)
+_PHRASE = re.compile(r"\banswer[ \t*]*(?:is|=|:)[ \t*:]*\n?(?P<answer>[^\n]+)", re.IGNORECASE)
 _HASHES = re.compile(r"####\s*(?P<answer>[^\n]+)")
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?")
 _BRACES = re.compile(r"\\f?boxed\s*\{|\\.|[{}]")  # an escaped brace is content
@@ -54,10 +54,13 @@ def _last_boxed(text: str) -> str | None:
 
 
 def _tidy(answer: str) -> str:
-    answer = answer.strip().strip("*").removesuffix(".").strip()
-    for opening, closing in (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-        if answer.startswith(opening) and answer.endswith(closing):
-            answer = answer[len(opening) : -len(closing)].strip()
+    """The answer without a full stop, emphasis and mathematics' own quotation marks around it, however nested."""
+    before = ""
+    while answer != before:
+        before, answer = answer, answer.strip(" \t*").removesuffix(".")
+        for opening, closing in (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > len(opening):
+                answer = answer[len(opening) : -len(closing)]
     return answer
 
 

@@ -1,16 +1,17 @@
 """From a configuration to running models: which backend answers at an address, which file is loaded."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from rsd_graph import background
-from rsd_graph.config import Config, ModelConfig, RewardConfig
+from rsd_graph.config import Config, ModelConfig
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError, ModelResponseError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
-from rsd_graph.models.server import ModelServer
+from rsd_graph.models.server import ModelServer, loopback_client
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.rewards import RewardModel
@@ -27,13 +28,10 @@ class Assembly:
     draft: Model
     target: Model
     reward: RewardModel
-
-    @property
-    def parameters(self) -> Parameters | None:
-        """The models' sizes, if both are known. Neither reward of this module has a model of its own to count."""
-        if self.draft.parameters and self.target.parameters:
-            return Parameters(self.draft.parameters, self.target.parameters)
-        return None
+    parameters: Parameters | None
+    """The models' sizes, if all are known."""
+    judge: EmbeddedLlamaCpp | None = None
+    """The model behind `reward`, where it is one of its own in this process."""
 
     async def start(self) -> None:
         """Fetch and load the weights of embedded models now, rather than in the middle of a run."""
@@ -43,8 +41,9 @@ class Assembly:
 
     async def aclose(self) -> None:
         """Stop embedded models and close connections."""
-        await self.draft.aclose()
-        await self.target.aclose()
+        for model in (self.draft, self.target, self.judge):
+            if model is not None:
+                await model.aclose()
 
 
 async def assemble(config: Config, *, slots: int = 8, progress: Progress | None = None) -> Assembly:
@@ -60,7 +59,25 @@ async def assemble(config: Config, *, slots: int = 8, progress: Progress | None 
     """
     draft = await open_model(config.draft, DRAFT, slots=slots, progress=progress)
     target = await open_model(config.target, TARGET, slots=slots, progress=progress)
-    return Assembly(draft, target, await _open_reward(config.reward, target, progress))
+    reward = config.reward
+    if reward.kind == "confidence":
+        return Assembly(draft, target, ConfidenceReward(), _parameters(draft, target, 0))
+    if reward.url:
+        served: str = reward.model or await background.call(_first_model(reward.url, reward))
+        judge = JudgeReward(_chat_model(reward.url, served, reward), name=f"the judge at {reward.url}")
+        return Assembly(draft, target, judge, _parameters(draft, target, reward.parameters))
+    own = EmbeddedLlamaCpp(reward.path, parameters=reward.parameters) if reward.path else None
+    model = own or target
+    if not isinstance(model, EmbeddedLlamaCpp):
+        raise ConfigurationError("reward: the target runs on a server; name the judge's own `url`")
+    judge = JudgeReward(_chat_model(await model.url(), model.name, reward), turn=model.turn)
+    return Assembly(draft, target, judge, _parameters(draft, target, model.parameters), own)
+
+
+def _parameters(draft: Model, target: Model, reward: float | None) -> Parameters | None:
+    if draft.parameters and target.parameters and reward is not None:
+        return Parameters(draft.parameters, target.parameters, reward)
+    return None
 
 
 async def open_model(
@@ -84,38 +101,34 @@ async def _is_llamacpp(url: str, config: ModelConfig) -> bool:
     """Whether a llama.cpp server answers: it alone has `/props`."""
     server = ModelServer(url, api_key=config.api_key, timeout=min(config.timeout, 30))
     try:
-        return "default_generation_settings" in await server.get("/props")
+        await server.get("/props", _Props)
     except ModelResponseError:
         return False
+    else:
+        return True
     finally:
         await server.close()
 
 
-async def _open_reward(config: RewardConfig, target: Model, progress: Progress | None) -> RewardModel:
-    if config.kind == "confidence":
-        return ConfidenceReward()
-    if config.url:
-        return JudgeReward(_chat_model(config.url, config.model or await _first_model(config), config))
-    judge = target if config.path is None else await open_model(config, TARGET, progress=progress)
-    if isinstance(judge, EmbeddedLlamaCpp):
-        return JudgeReward(_chat_model(await judge.url(), judge.name, config), turn=judge.turn)
-    raise ConfigurationError("reward: the target runs on a server; name the judge's own `url`")
+class _Props(BaseModel):
+    default_generation_settings: dict[str, Any]
 
 
-async def _first_model(config: RewardConfig) -> str:
-    async def ask() -> str:
-        server = ModelServer(config.url or "", api_key=config.api_key, timeout=min(config.timeout, 30))
-        try:
-            return await server.first_model()
-        finally:
-            await server.close()
-
-    return await background.call(ask())
+async def _first_model(url: str, config: ModelConfig) -> str:
+    server = ModelServer(url, api_key=config.api_key, timeout=min(config.timeout, 30))
+    try:
+        return await server.first_model()
+    finally:
+        await server.close()
 
 
-def _chat_model(url: str, model: str, config: RewardConfig) -> BaseChatModel:
+def _chat_model(url: str, model: str, config: ModelConfig) -> BaseChatModel:
     from langchain_openai import ChatOpenAI
 
-    base = url.rstrip("/").removesuffix("/v1")
-    key = SecretStr(config.api_key or "none")
-    return ChatOpenAI(base_url=f"{base}/v1", api_key=key, model=model, timeout=config.timeout)
+    return ChatOpenAI(
+        base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
+        api_key=SecretStr(config.api_key or "none"),
+        model=model,
+        timeout=config.timeout,
+        http_async_client=loopback_client(url),
+    )

@@ -5,8 +5,10 @@ same model can be called from `invoke` (no loop), from `batch` (many threads) an
 """
 
 import asyncio
+import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,6 +26,15 @@ def _background_loop() -> asyncio.AbstractEventLoop:
             _thread = threading.Thread(target=_loop.run_forever, name="rsd-graph", daemon=True)
             _thread.start()
         return _loop
+
+
+def _forget() -> None:
+    """A forked child has the loop and not its thread: it starts one of its own."""
+    global _lock, _loop, _thread  # as above
+    _lock, _loop, _thread = threading.Lock(), None, None
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -50,3 +61,21 @@ async def call(coroutine: Coroutine[Any, Any, T]) -> T:
     if asyncio.get_running_loop() is loop:
         return await coroutine
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call the function in a thread of its own that does not hold up the program's end.
+
+    The threads of `asyncio.to_thread` do: Ctrl-C would wait for what they are at, a download for one.
+    """
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # from here on, nobody can cancel it
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001  # raised where it is awaited
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="rsd-graph-work", daemon=True).start()
+    return await asyncio.wrap_future(future)

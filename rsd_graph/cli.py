@@ -12,7 +12,7 @@ import typer
 from rsd_graph.config import Config, load_config
 from rsd_graph.console import JSONView, Result, TerminalView, View
 from rsd_graph.costs import flops
-from rsd_graph.errors import RSDError
+from rsd_graph.errors import InvalidProblemError, RSDError
 from rsd_graph.events import RSDEvent
 
 app = typer.Typer(
@@ -102,7 +102,7 @@ def solve(
         overrides["reward"] = {"kind": "judge", "url": reward} if "://" in reward else {"kind": reward}
     view: View = JSONView() if as_json else TerminalView()
     try:
-        text = sys.stdin.read() if problem == "-" else problem
+        text = standard_input() if problem == "-" else problem
         code = asyncio.run(_solve(text, load_config(config, overrides), view))
     except RSDError as error:
         view.error(error)
@@ -111,6 +111,14 @@ def solve(
         view.interrupted()
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
+
+
+def standard_input() -> str:
+    """The problem from standard input, whatever the locale says of its encoding."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise InvalidProblemError(f"standard input is not UTF-8: {error}") from error
 
 
 def place(model: str) -> dict[str, str]:
@@ -122,10 +130,11 @@ async def _solve(problem: str, config: Config, view: View) -> int:
     from rsd_graph.assembly import assemble
     from rsd_graph.graph import create_rsd_graph
 
+    view.loading()
     models = await assemble(config, slots=1, progress=view.download)
     try:
         await models.start()
-        view.loading()
+        view.started()
         graph = create_rsd_graph(models.draft, models.target, models.reward)
         output: Any = None
         started = time.monotonic()

@@ -10,8 +10,9 @@
     path = "model.gguf"     # or a GGUF file, computed in this process
 
     [reward]
-    kind = "confidence"     # or "judge"
-    url = "http://127.0.0.1:8001"     # of the judge; by default the target judges
+    kind = "judge"          # by default "confidence", the draft's own
+    url = "http://127.0.0.1:8002"     # of the judge; by default the embedded target judges
+    parameters = 7e9        # of the judge
 
     [settings]
     threshold = 0.7         # any field of RSDSettings
@@ -23,10 +24,11 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rsd_graph.errors import ConfigurationError
+from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.settings import RSDSettings
 
 DEFAULT_FILE = Path("rsd.toml")
@@ -37,7 +39,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str | None = Field(default=None, pattern=r"^https?://")
+    url: str | None = None
     path: Path | None = None
     model: str | None = None
     parameters: float | None = Field(default=None, gt=0)
@@ -48,7 +50,19 @@ class ModelConfig(BaseModel):
     def _one_place(self) -> "ModelConfig":
         if self.url and self.path:
             raise ValueError("give `url` or `path`, not both")
+        if not self.url and (self.model or self.api_key_env):
+            raise ValueError("`model` and `api_key_env` belong to a server: give its `url`")
         return self
+
+    @field_validator("url")
+    @classmethod
+    def _an_address(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            # reading `port` raises where it is no number
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                raise ValueError("an address looks like http://host:8000")
+        return url
 
     @property
     def api_key(self) -> str | None:
@@ -65,6 +79,19 @@ class RewardConfig(ModelConfig):
     """The reward: the draft's confidence, or a chat model as judge."""
 
     kind: Literal["confidence", "judge"] = "confidence"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_place_is_a_judges(cls, table: Any) -> Any:
+        if isinstance(table, dict) and {"url", "path"} & table.keys():
+            return {"kind": "judge", **table}
+        return table
+
+    @model_validator(mode="after")
+    def _confidence_has_no_place(self) -> "RewardConfig":
+        if self.kind == "confidence" and (self.url or self.path):
+            raise ValueError("`url` and `path` are a judge's: the confidence is the draft's own")
+        return self
 
 
 class Config(BaseModel):
@@ -100,17 +127,10 @@ def load_config(file: Path | None, overrides: dict[str, dict[str, Any]] | None =
             raise ConfigurationError(f"{source} is not TOML: {error}") from error
     for table, values in (overrides or {}).items():
         elsewhere = {"url", "path", "kind"} & values.keys()
-        tables[table] = values if elsewhere else {**tables.get(table, {}), **values}
+        below = tables.get(table, {})
+        if isinstance(below, dict):  # anything else is refused below
+            tables[table] = values if elsewhere else {**below, **values}
     try:
         return Config.model_validate(tables)
     except ValidationError as error:
         raise ConfigurationError(f"{describe(error)}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """A validation error in one line that names each wrong value and says what is allowed."""
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'configuration'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
-        + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {problem['input']!r}")
-        for problem in error.errors()
-    )

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
+from io import TextIOWrapper
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -44,6 +45,9 @@ class View(Protocol):
     def loading(self) -> None:
         """Models are being connected or loaded."""
 
+    def started(self) -> None:
+        """The models are ready, and the draft begins."""
+
     def event(self, event: RSDEvent) -> None:
         """The graph tells something."""
 
@@ -64,6 +68,8 @@ class TerminalView:
     """Steps as they come: who wrote each, its reward as a bar, rejected drafts dimmed."""
 
     def __init__(self) -> None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a locale without a model's symbol is no reason to die
         self._out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
         self._waiting = self._out.status("") if self._out.is_terminal else None
@@ -75,6 +81,7 @@ class TerminalView:
         if not self._err.is_terminal:
             return
         if self._progress is None:
+            self.close()
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -87,8 +94,11 @@ class TerminalView:
         self._progress.update(self._progress.add_task(what, total=total) if task is None else task, completed=done)
 
     def loading(self) -> None:
-        self.close()
         self._wait("loading the models")
+
+    def started(self) -> None:
+        self.close()
+        self._wait("the draft writes step 1")
 
     def event(self, event: RSDEvent) -> None:
         match event["event"]:
@@ -173,6 +183,9 @@ class JSONView:
     def loading(self) -> None:
         pass
 
+    def started(self) -> None:
+        pass
+
     def event(self, event: RSDEvent) -> None:
         self._print({**event})
 
@@ -209,4 +222,4 @@ class JSONView:
         pass
 
     def _print(self, line: dict[str, Any]) -> None:
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(json.dumps(line), flush=True)

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import ValidationError
+
     from rsd_graph.state import Step
 
 
@@ -70,3 +72,12 @@ class WeightsError(RSDError):
 
 class ChecksumError(WeightsError):
     """Model weights do not have the expected SHA-256."""
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error in one line that names each wrong value and says what is allowed."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {problem['input']!r:.80}")
+        for problem in error.errors()
+    )

@@ -42,7 +42,7 @@ class Node(Runnable[RSDState, Update]):
         try:
             update = await self._function(input, settings)
         except RSDError as error:
-            error.steps = input.get("steps", ())
+            error.steps = () if "problem" in input else input.get("steps", ())  # an earlier run's, on the same thread
             raise
         return update if input.get("settings") == settings else {**update, "settings": settings}
 
@@ -86,7 +86,8 @@ def _settings(state: RSDState, defaults: RSDSettings) -> RSDSettings:
     """The settings of this call's context; else those that the run has; else the graph's own.
 
     A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings counts, anything else is
-    the parent's own affair. A run that is resumed without a context goes on with the settings it has.
+    the parent's own affair. A run that is resumed without a context goes on with the settings it has, once its first
+    draft was written.
     """
     context: object = get_runtime().context
     if isinstance(context, RSDSettings):

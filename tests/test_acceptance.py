@@ -31,10 +31,12 @@ def test_each_weighting_function_is_the_papers(weighting: Weighting, reward: flo
     assert acceptance_probability(reward, settings) == pytest.approx(expected)
 
 
-@given(rewards, rewards, weightings)
-def test_a_better_step_is_never_less_likely_to_be_kept(first: float, second: float, weighting: Weighting) -> None:
+@given(rewards, rewards, weightings, rewards, st.floats(0, 1000, exclude_min=True))
+def test_a_better_step_is_never_less_likely_to_be_kept(
+    first: float, second: float, weighting: Weighting, threshold: float, alpha: float
+) -> None:
     """Every weighting function is a probability and does not fall as the reward rises."""
-    settings = RSDSettings(weighting=weighting)
+    settings = RSDSettings(weighting=weighting, threshold=threshold, alpha=alpha)
     low, high = sorted([first, second])
     assert 0 <= acceptance_probability(low, settings) <= acceptance_probability(high, settings) <= 1
 

@@ -12,6 +12,10 @@ from rsd_graph.answers import extract_answer, same_answer
         (r"\boxed{7} and an unfinished \boxed{8", "7"),
         ("The final answer is $5$.", "5"),
         ("**Answer:** 12 apples", "12 apples"),
+        ("The answer is **5**.", "5"),
+        ("**Final Answer:** **5**", "5"),
+        ("The answer is: **$5$**.", "5"),
+        ("The final answer is:\n\\[ 7 \\]", "7"),
         ("work work\n#### 1,200", "1,200"),
         ("She has 3 boxes of 4, so 12.", "12"),
         ("-3.5 degrees", "-3.5"),
@@ -29,6 +33,9 @@ def test_extraction_of_hostile_text_ends() -> None:
     """A million braces and a hundred thousand open boxes are read once; a scan for each would take days."""
     assert extract_answer("\\boxed{" * 100_000) is None
     assert extract_answer("{" * 1_000_000 + "\\boxed{3}") == "3"
+    assert extract_answer("answer:" + "\n" * 1_000_000) is None
+    assert extract_answer("answer" + " *" * 1_000_000) is None
+    assert extract_answer("the answer is " + "$" * 100_000) is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import asyncio
 import contextvars
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -51,3 +53,31 @@ def test_waiting_for_oneself_is_refused() -> None:
 
     with pytest.raises(RuntimeError, match="ainvoke"):
         background.run(nested())
+
+
+def test_a_forked_child_has_a_loop_of_its_own() -> None:
+    """`multiprocessing` forks by default on Linux; the parent's thread is not there in the child."""
+    code = (
+        "import os, signal; from rsd_graph import background\n"
+        "async def one(): return 1\n"
+        "background.run(one())\n"
+        "child = os.fork()\n"
+        "if not child: signal.alarm(20); os._exit(background.run(one()))\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1"
+
+
+def test_work_in_a_thread_does_not_hold_up_the_end() -> None:
+    """Its result and its error come back; a program that ends does not wait for it."""
+    assert asyncio.run(background.in_thread(lambda: 3)) == 3
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(background.in_thread(lambda: 1 // 0))
+    code = (
+        "import asyncio, time; from rsd_graph import background\n"
+        "async def main(): await asyncio.wait_for(background.in_thread(lambda: time.sleep(600)), 0.1)\n"
+        "asyncio.run(main())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert "TimeoutError" in run.stderr

@@ -108,12 +108,19 @@ def test_an_empty_problem_is_refused(server: FakeServer) -> None:
         assert "must be a text that is not empty" in run.stderr
 
 
+def test_standard_input_that_is_no_text_is_refused() -> None:
+    """In one line, whatever the locale."""
+    run = CliRunner().invoke(app, ["solve", "-"], input=b"\xff\xfe")
+    assert run.exit_code == 1
+    assert run.stderr.startswith("rsd: standard input is not UTF-8")
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "message"),
     [
         ((500, {"error": {"message": "out of memory"}}), 1, "500: "),
         (b"", 1, "no answer from"),
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: application/json\r\n\r\n{"a', 1, "not JSON"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Type: application/json\r\n\r\n{"a', 1, "cannot be read"),
         ((400, {"error": {"message": "exceeds the available context size"}}), 3, "longer than the model's context"),
         (said("\n", "word"), 3, "neither model wrote anything"),
     ],

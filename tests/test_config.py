@@ -33,7 +33,11 @@ def test_the_file_in_the_current_folder_is_read(tmp_path: Path, monkeypatch: pyt
         ("[setings]\n", r"setings: extra inputs"),
         ("[draft]\nurl = 'host:8000'", r"draft\.url"),
         ("[draft]\nurl = 'http://a'\npath = 'b'", "not both"),
+        ("[draft]\nurl = 'http://host:abc'", r"draft\.url: .*got 'http://host:abc'"),
+        ("[draft]\nmodel = 'm'", "give its `url`"),
         ("[reward]\nkind = 'prm'", r"reward\.kind"),
+        ("[reward]\nkind = 'confidence'\nurl = 'http://a'", "a judge's"),
+        ("settings = 5", r"settings: .*got 5"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -41,8 +45,15 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, message: str)
     file = tmp_path / "rsd.toml"
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=message) as caught:
-        load_config(file)
+        load_config(file, {"settings": {"seed": 1}})
     assert "\n" not in str(caught.value)
+
+
+def test_an_address_of_a_reward_is_a_judges(tmp_path: Path) -> None:
+    """Nobody names a server for the draft's own confidence."""
+    file = tmp_path / "rsd.toml"
+    file.write_text('[reward]\nurl = "http://a"\n')
+    assert load_config(file).reward.kind == "judge"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -15,7 +16,7 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import ValidationError
 from typing_extensions import TypedDict
 
-from rsd_graph import Generation, RSDSettings, Step, TokenUsage, Usage, build_rsd_graph, create_rsd_graph
+from rsd_graph import Generation, RSDSettings, Score, Step, TokenUsage, Usage, build_rsd_graph, create_rsd_graph
 from rsd_graph.acceptance import accepts
 from rsd_graph.errors import (
     ContextOverflowError,
@@ -211,6 +212,29 @@ def test_the_token_limit_bounds_the_last_step() -> None:
     assert out["response"] == "aa"
 
 
+def test_any_real_number_is_a_reward() -> None:
+    """A process reward model of one's own returns NumPy's; what is kept is a float."""
+    reward: Any = np.float32(0.75)
+    graph = create_rsd_graph(ScriptedModel([step("a", "eos")]), ScriptedModel([step("t")]), ScriptedReward([reward]))
+    (kept,) = graph.invoke({"problem": "p"})["steps"]
+    assert (kept.reward, type(kept.reward)) == (0.75, float)
+
+
+@pytest.mark.parametrize("scores", [None, [], [None], [0.5], [Score(0.5), Score(0.5)]])
+def test_a_reward_model_must_answer_with_one_score(scores: Any) -> None:
+    """Anything else is named, with what was expected."""
+
+    class Odd:
+        name = "odd"
+
+        async def score(self, *_: object) -> Any:
+            return scores
+
+    graph = create_rsd_graph(ScriptedModel([step("a")]), ScriptedModel([step("t")]), Odd())
+    with pytest.raises(RewardError, match=r"odd returned .* one Score"):
+        graph.invoke({"problem": "p"})
+
+
 @pytest.mark.parametrize("reward", [float("nan"), float("inf"), 1.7, -0.1, None, "high"])
 def test_a_reward_that_is_none_is_an_error(reward: Any) -> None:
     """NaN, infinity, nothing and numbers outside [0, 1] are named, not compared."""
@@ -231,11 +255,11 @@ def test_a_model_must_answer_with_one_generation() -> None:
             return []
 
     graph = create_rsd_graph(Silent(), Silent(), ScriptedReward([KEEP]))
-    with pytest.raises(ModelError, match="silent returned 0 generations"):
+    with pytest.raises(ModelError, match=r"silent returned \[\], expected"):
         graph.invoke({"problem": "p"})
 
 
-@pytest.mark.parametrize("problem", ["", "  \n", None, 3])
+@pytest.mark.parametrize("problem", ["", "  \n", None, 3, "half a \ud83d"])
 def test_a_problem_must_be_text(problem: Any) -> None:
     """An empty problem is refused before any model is asked."""
     draft = ScriptedModel([step("a")])
@@ -367,6 +391,17 @@ def test_a_new_problem_on_a_thread_starts_afresh() -> None:
     assert graph.invoke({"problem": "a"}, thread)["response"] == "a0\n\na4"
     assert graph.invoke({"problem": "b"}, thread)["response"] == "b0\n\nb4"
     assert graph.invoke({"problem": "b"}, thread)["usage"].draft.prompt == 20
+
+
+def test_an_error_does_not_carry_another_problems_steps() -> None:
+    """What an earlier run left on the thread is not this one's."""
+    draft = ScriptedModel([step("a", "eos"), ModelUnreachableError("gone")])
+    graph = create_rsd_graph(draft, draft, ScriptedReward([KEEP]), checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"problem": "a"}, thread)
+    with pytest.raises(ModelUnreachableError) as caught:
+        graph.invoke({"problem": "b"}, thread)
+    assert caught.value.steps == ()
 
 
 def test_a_failed_run_resumes_where_it_was() -> None:

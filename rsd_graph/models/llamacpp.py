@@ -9,19 +9,43 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
 
 from rsd_graph import background
-from rsd_graph.errors import ModelResponseError, WeightsError
-from rsd_graph.models.server import ModelServer, field_of, to_openai
+from rsd_graph.errors import WeightsError
+from rsd_graph.models.server import ModelServer, to_openai
 from rsd_graph.models.turnstile import Turnstile
 from rsd_graph.models.weights import NEEDS_LOCAL, Progress, Weights, locate
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 FINISH: dict[str, Finish] = {"eos": "eos", "word": "delimiter", "limit": "length"}
+
+
+class RenderedChat(BaseModel):
+    """What `/apply-template` answers: the chat as text, ready to be continued."""
+
+    prompt: str
+
+
+class _Token(BaseModel):
+    logprob: float
+
+
+class _Timings(BaseModel):
+    cache_n: int
+
+
+class _Completion(BaseModel):
+    content: str
+    stop_type: Literal["eos", "word", "limit"]
+    tokens_evaluated: int
+    tokens_predicted: int
+    timings: _Timings
+    completion_probabilities: list[_Token] | None = None
 
 
 class LlamaCpp:
@@ -62,8 +86,8 @@ class LlamaCpp:
     async def _generate(
         self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
     ) -> list[Generation]:
-        rendered = await self._server.post("/apply-template", {"messages": to_openai(messages)})
-        prompt = field_of(rendered, "prompt", where=f"{self.name}/apply-template") + response
+        rendered = await self._server.post("/apply-template", {"messages": to_openai(messages)}, RenderedChat)
+        prompt = rendered.prompt + response
         return await asyncio.gather(*(self._complete(prompt, settings, settings.seed + i) for i in range(n)))
 
     async def _complete(self, prompt: str, settings: RSDSettings, seed: int) -> Generation:
@@ -82,23 +106,18 @@ class LlamaCpp:
                 "n_probs": 1,
                 "post_sampling_probs": False,
             },
+            _Completion,
         )
-        return self._read(answer)
-
-    def _read(self, answer: dict[str, Any]) -> Generation:
-        where = f"{self.name}/completion"
-        stop_type = field_of(answer, "stop_type", where=where)
-        if stop_type not in FINISH:
-            raise ModelResponseError(f"{where} answered with stop_type {stop_type!r}, expected one of {sorted(FINISH)}")
+        tokens = answer.completion_probabilities
+        if tokens is None and not answer.content:  # no list, rather than an empty one, where there was no token
+            tokens = []
         return Generation(
-            text=field_of(answer, "content", where=where),
-            finish=FINISH[stop_type],
+            text=answer.content,
+            finish=FINISH[answer.stop_type],
             usage=TokenUsage(
-                prompt=field_of(answer, "tokens_evaluated", where=where),
-                cached=field_of(answer, "timings", "cache_n", where=where),
-                completion=field_of(answer, "tokens_predicted", where=where),
+                prompt=answer.tokens_evaluated, cached=answer.timings.cache_n, completion=answer.tokens_predicted
             ),
-            logprobs=tuple(token["logprob"] for token in answer.get("completion_probabilities", ())),
+            logprobs=None if tokens is None else tuple(token.logprob for token in tokens),
         )
 
 
@@ -183,7 +202,7 @@ class EmbeddedLlamaCpp:
     async def _started(self) -> LlamaCpp:
         async with self._starting:
             if self._client is None:
-                self._embedded = await asyncio.to_thread(self._serve)
+                self._embedded = await background.in_thread(self._serve)
                 self._client = LlamaCpp(self._embedded.listening_address, name=self.name)
         return self._client
 

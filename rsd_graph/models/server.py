@@ -1,12 +1,13 @@
 """The HTTP side of a model server: one connection pool, one layer of retries, typed errors."""
 
-import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from pydantic import BaseModel, ValidationError
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from rsd_graph.errors import (
@@ -15,6 +16,7 @@ from rsd_graph.errors import (
     ModelResponseError,
     ModelTimeoutError,
     ModelUnreachableError,
+    describe,
 )
 
 CONNECT_SECONDS = 5.0
@@ -26,6 +28,19 @@ PASSING = {
     HTTPStatus.GATEWAY_TIMEOUT,
 }
 """Answers that may be others at the next attempt."""
+
+
+Method = Literal["get", "post"]
+Answer = TypeVar("Answer", bound=BaseModel)
+"""What an endpoint answers with, as far as it is read."""
+
+
+class _Model(BaseModel):
+    id: str
+
+
+class _Models(BaseModel):
+    data: list[_Model]
 
 
 class ModelServer:
@@ -48,48 +63,59 @@ class ModelServer:
             api_key=api_key or "none",
             timeout=openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
             max_retries=0,  # retries live in `_request`, in one layer
+            http_client=loopback_client(url),
         )
 
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send `body` and return the JSON object that comes back.
+    async def post(self, path: str, body: dict[str, Any], answer: type[Answer]) -> Answer:
+        """Send `body` and return what comes back, read as `answer`.
 
         Raises:
             ModelUnreachableError, ModelTimeoutError, ModelResponseError, ContextOverflowError
         """
-        return await self._request("post", path, body)
+        return await self._request("post", path, body, answer)
 
-    async def get(self, path: str) -> dict[str, Any]:
-        """Return the JSON object at `path`. Raises as `post` does."""
-        return await self._request("get", path, None)
+    async def get(self, path: str, answer: type[Answer]) -> Answer:
+        """Return what is at `path`, read as `answer`. Raises as `post` does."""
+        return await self._request("get", path, None, answer)
 
     async def first_model(self) -> str:
         """The name of the first model that the server lists. Raises as `post` does."""
-        name: str = field_of(await self.get("/v1/models"), "data", 0, "id", where=f"{self.url}/v1/models")
-        return name
+        models = (await self.get("/v1/models", _Models)).data
+        if not models:
+            raise ModelResponseError(f"{self.url}/v1/models lists no model")
+        return models[0].id
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def _request(self, method: Literal["get", "post"], path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    async def _request(self, method: Method, path: str, body: dict[str, Any] | None, answer: type[Answer]) -> Answer:
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(self._attempts),
             wait=wait_random_exponential(multiplier=0.2, max=5),
             reraise=True,
         )
+        where = f"{self.url}{path}"
         try:
-            answer: object = await retrying(self._send, method, path, body)
+            content: object = await retrying(self._send, method, path, body)
+            return answer.model_validate(content)
+        except ValidationError as error:
+            raise ModelResponseError(f"{where} answered something unexpected: {describe(error)}") from error
         except (openai.OpenAIError, ValueError) as error:
-            raise model_error(error, f"{self.url}{path}") from error
-        if not isinstance(answer, dict):
-            raise ModelResponseError(f"{self.url}{path} answered with {str(answer)[:80]!r} instead of a JSON object")
-        return answer
+            raise model_error(error, where) from error
 
-    async def _send(self, method: Literal["get", "post"], path: str, body: dict[str, Any] | None) -> object:
+    async def _send(self, method: Method, path: str, body: dict[str, Any] | None) -> object:
         if method == "get":
             return await self._client.get(path, cast_to=object)
         return await self._client.post(path, cast_to=object, body=body)
+
+
+def loopback_client(url: str) -> openai.DefaultAsyncHttpxClient | None:
+    """A client that goes around any proxy of the environment, if the address is this machine's; None for others."""
+    if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost"):
+        return openai.DefaultAsyncHttpxClient(trust_env=False)
+    return None
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -99,8 +125,8 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
 
 
-def model_error(error: openai.OpenAIError | ValueError, where: str) -> ModelError:
-    """What the `openai` client raised, as an error of this package. `where` is the address that was asked."""
+def model_error(error: Exception, where: str) -> ModelError:
+    """What an `openai` client raised, as an error of this package. `where` is the address that was asked."""
     match error:
         case openai.APITimeoutError():
             return ModelTimeoutError(
@@ -121,27 +147,10 @@ def model_error(error: openai.OpenAIError | ValueError, where: str) -> ModelErro
                 return ContextOverflowError(f"the prompt does not fit the context of {where}: {detail}")
             return ModelResponseError(f"{where} answered {error.status_code}: {detail}")
         case _:
-            return ModelResponseError(f"{where} answered with something that is not JSON: {error}")
+            return ModelResponseError(f"{where} answered with something that cannot be read: {error}")
 
 
 def to_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """The messages in the OpenAI chat format."""
     converted = convert_to_openai_messages(list(messages))
     return converted if isinstance(converted, list) else [converted]
-
-
-def field_of(answer: dict[str, Any], *path: str | int, where: str) -> Any:
-    """The value at `path` inside a server's answer.
-
-    Raises:
-        ModelResponseError: the answer has no such field.
-    """
-    value: Any = answer
-    for key in path:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            raise ModelResponseError(
-                f"{where} answered without {'.'.join(map(str, path))}: {json.dumps(answer)[:200]}"
-            ) from None
-    return value

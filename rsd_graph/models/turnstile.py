@@ -37,26 +37,24 @@ class Turnstile:
 
     async def _wait(self, owner: object) -> None:
         admitted = asyncio.get_running_loop().create_future()
-        place = (owner, admitted)
-        self._queue.append(place)
+        self._queue.append((owner, admitted))
         try:
             await admitted
         except asyncio.CancelledError:
             if not admitted.cancelled():  # admitted in the same moment: give the place back
                 self._inside -= 1
                 self._admit()
-            elif place in self._queue:
-                self._queue.remove(place)
             raise
 
     def _admit(self) -> None:
-        if self._inside or not self._queue:
+        if self._inside:
             return
-        self._owner = self._queue[0][0]
-        waiting, self._queue = self._queue, deque()
+        waiting = [place for place in self._queue if not place[1].cancelled()]
+        self._queue.clear()
+        self._owner = waiting[0][0] if waiting else None
         for owner, admitted in waiting:
-            if owner is not self._owner:
-                self._queue.append((owner, admitted))
-            elif not admitted.done():
+            if owner is self._owner:
                 self._inside += 1
                 admitted.set_result(None)
+            else:
+                self._queue.append((owner, admitted))

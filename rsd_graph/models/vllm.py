@@ -10,17 +10,49 @@ The prompt is the server's own rendering of the chat, followed by the response s
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from langchain_core.messages import BaseMessage
+from pydantic import BaseModel
 
 from rsd_graph import background
 from rsd_graph.errors import ModelResponseError
-from rsd_graph.models.server import ModelServer, field_of, to_openai
+from rsd_graph.models.llamacpp import RenderedChat
+from rsd_graph.models.server import ModelServer, to_openai
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 Prompt = str | list[int]
+
+
+class _Tokens(BaseModel):
+    tokens: list[int]
+
+
+class _Logprobs(BaseModel):
+    token_logprobs: list[float | None]
+
+
+class _Choice(BaseModel):
+    text: str
+    finish_reason: str | None
+    stop_reason: str | int | None = None
+    matched_stop: str | int | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _PromptDetails(BaseModel):
+    cached_tokens: int | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice]
+    usage: _Usage | None = None
 
 
 class VLLM:
@@ -80,6 +112,7 @@ class VLLM:
                 "logprobs": 1,
                 "add_special_tokens": False,  # the rendering holds them already
             },
+            _Completion,
         )
         return self._read(answer, settings.delimiter, n)
 
@@ -88,10 +121,10 @@ class VLLM:
             return self._template(messages) + response
         chat = {"model": self._model, "messages": to_openai(messages), "add_generation_prompt": True}
         try:
-            rendered = (await self._server.post("/tokenize", chat)).get("tokens")
+            rendered = (await self._server.post("/tokenize", chat, _Tokens)).tokens
             if rendered:  # llama.cpp also has the endpoint, ignores the messages and returns no tokens
                 return [*rendered, *await self._tokens(response)]
-            return str(field_of(await self._server.post("/apply-template", chat), "prompt", where=self.name)) + response
+            return (await self._server.post("/apply-template", chat, RenderedChat)).prompt + response
         except ModelResponseError as error:
             raise ModelResponseError(
                 f"{self._server.url} renders no chat, neither at /tokenize (vLLM) nor at /apply-template (llama.cpp): "
@@ -102,27 +135,22 @@ class VLLM:
         if not response:
             return []
         body = {"model": self._model, "prompt": response, "add_special_tokens": False}
-        tokens: list[int] = field_of(await self._server.post("/tokenize", body), "tokens", where=self.name)
-        return tokens
+        return (await self._server.post("/tokenize", body, _Tokens)).tokens
 
-    def _read(self, answer: dict[str, Any], delimiter: str, n: int) -> list[Generation]:
-        where = f"{self.name}/v1/completions"
-        choices = field_of(answer, "choices", where=where)
-        usage = answer.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
+    def _read(self, answer: _Completion, delimiter: str, n: int) -> list[Generation]:
+        usage = answer.usage or _Usage(prompt_tokens=0, completion_tokens=0)
+        cached = (usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None) or 0
         generations = []
-        for index, choice in enumerate(choices):
-            logprobs = (choice.get("logprobs") or {}).get("token_logprobs")
-            written = usage.get("completion_tokens", 0) if n == 1 else len(logprobs or ())
-            prompt = usage.get("prompt_tokens", 0) if index == 0 else 0  # read once for all n
+        for index, choice in enumerate(answer.choices):
+            logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
             generations.append(
                 Generation(
-                    text=field_of(choice, "text", where=where),
-                    finish=_finish(choice, delimiter, where),
+                    text=choice.text,
+                    finish=_finish(choice, delimiter, f"{self.name}/v1/completions"),
                     usage=TokenUsage(
-                        prompt=prompt,
-                        cached=(details.get("cached_tokens") or 0) if index == 0 else 0,
-                        completion=written,
+                        prompt=usage.prompt_tokens if index == 0 else 0,  # read once for all n
+                        cached=cached if index == 0 else 0,
+                        completion=usage.completion_tokens if n == 1 else len(logprobs or ()),
                     ),
                     logprobs=tuple(value for value in logprobs if value is not None) if logprobs else None,
                 )
@@ -130,15 +158,15 @@ class VLLM:
         return generations
 
 
-def _finish(choice: dict[str, Any], delimiter: str, where: str) -> Finish:
+def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
     """Tell end of text from the delimiter: vLLM gives the stop string as `stop_reason`, SGLang as `matched_stop`."""
-    match choice.get("finish_reason"):
+    said = choice.model_fields_set
+    match choice.finish_reason:
         case "length":
             return "length"
+        case "stop" if "stop_reason" in said or "matched_stop" in said:
+            return "delimiter" if delimiter in (choice.stop_reason, choice.matched_stop) else "eos"
         case "stop":
-            for field in ("stop_reason", "matched_stop"):
-                if field in choice:
-                    return "delimiter" if choice[field] == delimiter else "eos"
             raise ModelResponseError(
                 f"{where} does not say whether it stopped at the delimiter or at the end of the text (no "
                 "`stop_reason`): for a llama.cpp server use `LlamaCpp`"

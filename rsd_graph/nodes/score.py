@@ -1,7 +1,8 @@
 """The process reward model scores the draft's proposal."""
 
-import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 from rsd_graph.acceptance import accepts
@@ -37,10 +38,11 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
     return score
 
 
-def _checked(scores: list[Score], name: str) -> Score:
-    if len(scores) != 1:
-        raise RewardError(f"{name} returned {len(scores)} scores for one candidate")
-    reward = scores[0].reward
-    if not isinstance(reward, int | float) or not math.isfinite(reward) or not 0 <= reward <= 1:
-        raise RewardError(f"{name} gave the reward {reward!r}; a reward is a number in [0, 1]")
-    return scores[0]
+def _checked(scores: object, name: str) -> Score:
+    match scores:
+        case [Score(reward=reward) as score]:
+            if not isinstance(reward, Real) or not 0 <= reward <= 1:  # NaN is not either
+                raise RewardError(f"{name} gave the reward {reward!r}; a reward is a number in [0, 1]")
+            return replace(score, reward=float(reward))  # NumPy's numbers do not belong in a checkpoint
+        case _:
+            raise RewardError(f"{name} returned {scores!r:.200}, expected a list of one Score for one candidate")

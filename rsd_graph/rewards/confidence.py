@@ -1,8 +1,7 @@
 """The draft's own confidence as the reward: no model, no call, no cost.
 
 The surprisal of a step, the negative sum of its tokens' log-probabilities, says how sure the draft was of all of it. A
-curve
-makes a reward of it: the probability that the step is right. Its two numbers were fitted to solutions of training
+curve makes a reward of it: the probability that the step is right. Its two numbers were fitted to solutions of training
 problems of which only the final answer is known (`rsd_graph.evaluation.calibration`).
 """
 
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage
 
+from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.state import Generation, Score, Step
 
@@ -39,11 +39,14 @@ class ConfidenceReward:
             RewardError: the draft's backend gives no token log-probabilities.
         """
         # a draft that ends the text without a word gives nothing to be confident of: let the target decide
-        return [Score(self.reward(surprisal(each)) if each.logprobs != () else 0.0) for each in candidates]
+        return [
+            Score(self.reward(surprisal(each)) if each.logprobs is None or len(each.logprobs) else 0.0)
+            for each in candidates
+        ]
 
     def reward(self, surprisal: float) -> float:
         """The calibrated probability in [0, 1] that a step of this surprisal (nats, 0 or more) is right."""
-        return 1 / (1 + math.exp(self.slope * math.log1p(surprisal) - self.intercept))
+        return sigmoid(self.intercept - self.slope * math.log1p(surprisal))
 
 
 def surprisal(generation: Generation) -> float:

@@ -16,7 +16,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from rsd_graph import background
 from rsd_graph.errors import RewardError
 from rsd_graph.models.server import model_error
-from rsd_graph.state import Generation, Score, Step, TokenUsage
+from rsd_graph.state import Generation, Score, Step, TokenUsage, join_steps
 
 QUESTION = """\
 Here is a problem, and the beginning of a solution.
@@ -68,13 +68,13 @@ class JudgeReward:
     async def _judge(self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidate: Generation) -> Score:
         question = QUESTION.format(
             problem=messages[-1].text,
-            steps="\n\n".join(step.text for step in steps) or "(none)",
+            steps=join_steps(steps, "\n\n") or "(none)",
             candidate=candidate.text,
         )
         try:
             async with self._turn():
                 answer = await self._model.ainvoke([HumanMessage(question)])
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
             raise model_error(error, self.name) from error
         tokens: dict[str, Any] = {**(answer.usage_metadata or {})}
         return Score(
@@ -89,7 +89,7 @@ class JudgeReward:
     def _yes(self, metadata: dict[str, Any]) -> float:
         content = (metadata.get("logprobs") or {}).get("content") or [{}]
         mass = {"yes": 0.0, "no": 0.0}
-        for token in content[0].get("top_logprobs", ()):
+        for token in content[0].get("top_logprobs") or ():
             word = token["token"].strip().lower()
             if word in mass:
                 mass[word] += math.exp(token["logprob"])

@@ -121,12 +121,25 @@ def test_a_damaged_model_is_refused(tmp_path: Path, tiny_weights: Path) -> None:
 
 
 def test_an_answer_that_makes_no_sense_is_an_error(server: FakeServer) -> None:
-    """An unknown reason to stop, and a missing field, are named."""
-    server.answer("/apply-template", {"prompt": "p"})
-    server.answer("/completion", {"stop_type": "none"}, {"stop_type": "eos"})
+    """An unknown reason to stop, a missing field, and one of another type are named."""
+    good = {
+        "content": "x",
+        "stop_type": "eos",
+        "tokens_evaluated": 1,
+        "tokens_predicted": 1,
+        "timings": {"cache_n": 0},
+    }
+    server.answer("/apply-template", {"prompt": None}, {"prompt": "p"})
+    server.answer("/completion", good | {"stop_type": "none"}, {}, good | {"content": None}, good)
     model = LlamaCpp(server.url)
-    with pytest.raises(ModelResponseError, match="stop_type 'none'"):
-        generate(model)
-    with pytest.raises(ModelResponseError, match="without content"):
-        generate(model)
+    for message in (
+        r"prompt: .*got None",
+        r"stop_type: .*got 'none'",
+        r"content: field required",
+        r"content: .*got None",
+    ):
+        with pytest.raises(ModelResponseError, match=message):
+            generate(model)
+    (step,) = generate(model)
+    assert step.logprobs is None  # the server gave none: not the same as a step of no tokens
     background.run(model.aclose())

@@ -76,12 +76,11 @@ def test_a_cancelled_waiter_leaves_no_gap() -> None:
     async def run() -> None:
         turns = Turnstile()
         async with turns.turn("draft"):
-            waiting = asyncio.create_task(turns.turn("target").__aenter__())
+            waiting, behind = (asyncio.create_task(turns.turn(owner).__aenter__()) for owner in ("target", "judge"))
             await asyncio.sleep(0)
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-        async with turns.turn("judge"):
-            pass
+            waiting.cancel()  # the holder leaves before the cancelled task has run
+        await behind
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
     asyncio.run(asyncio.wait_for(run(), 5))

@@ -95,7 +95,7 @@ def test_an_ending_that_cannot_be_read_is_an_error(server: FakeServer, ending: d
 def test_an_answer_without_choices_is_an_error(server: FakeServer) -> None:
     """The missing field is named."""
     vllm_like(server, {"object": "text_completion"})
-    with pytest.raises(ModelResponseError, match="without choices"):
+    with pytest.raises(ModelResponseError, match="choices: field required"):
         generate(VLLM(server.url))
 
 

@@ -1,8 +1,9 @@
 """Downloads are real: pip fetches wheels that the test made, from a folder, and they are read as zip files."""
 
 import hashlib
-import threading
+import multiprocessing
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,13 +82,10 @@ def test_a_download_goes_on_where_it_stopped(index: Path, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("index")
 def test_two_processes_at_once_get_one_file() -> None:
     """The second waits for the first, and both have the whole file."""
-    found: list[bytes] = []
-    callers = [threading.Thread(target=lambda: found.append(locate(MODEL).read_bytes())) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert found == [b"".join(CONTENT)] * 4
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        first, second = pool.map(locate, [MODEL, MODEL])
+    assert first == second
+    assert first.read_bytes() == b"".join(CONTENT)
 
 
 @pytest.mark.usefixtures("index")
@@ -137,6 +135,15 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("RSD_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(WeightsError, match="RSD_CACHE"):
         locate(MODEL)
+
+
+def test_a_copy_needs_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be written, a file that is there is still found."""
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(b"".join(CONTENT))
+    monkeypatch.setenv("RSD_TEST_WEIGHTS", str(copy))
+    monkeypatch.setenv("RSD_CACHE", str(copy / "cache"))
+    assert locate(MODEL) == copy
 
 
 @pytest.mark.parametrize("weights", [DRAFT, TARGET, TINY])

@@ -110,6 +110,10 @@ def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer) -> 
         ((500, {"error": {"message": "out of memory"}}), ModelResponseError),
         ((400, {"error": {"message": "maximum context length is 512 tokens"}}), ContextOverflowError),
         (b"", ModelUnreachableError),
+        ({"choices": []}, ModelError),
+        ({"choices": None}, ModelError),
+        ([1, 2], ModelError),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{a", ModelError),
     ],
 )
 def test_a_judge_that_fails_is_a_typed_error(server: FakeServer, answer: Any, error: type[ModelError]) -> None:
