@@ -63,7 +63,9 @@ async def assemble(config: Config, *, slots: int = 8, progress: Progress | None 
     if reward.kind == "confidence":
         return Assembly(draft, target, ConfidenceReward(), _parameters(draft, target, 0))
     if reward.url:
-        served: str = reward.model or await background.call(_first_model(reward.url, reward))
+        served = reward.model
+        if served is None:
+            served = await background.call(_first_model(reward.url, reward))
         judge = JudgeReward(_chat_model(reward.url, served, reward), name=f"the judge at {reward.url}")
         return Assembly(draft, target, judge, _parameters(draft, target, reward.parameters))
     own = EmbeddedLlamaCpp(reward.path, parameters=reward.parameters) if reward.path else None
