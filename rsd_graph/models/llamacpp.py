@@ -16,19 +16,13 @@ from pydantic import BaseModel
 
 from rsd_graph import background
 from rsd_graph.errors import WeightsError
-from rsd_graph.models.server import ModelServer, to_openai
+from rsd_graph.models.server import ModelServer, RenderedChat, to_openai
 from rsd_graph.models.turnstile import Turnstile
 from rsd_graph.models.weights import NEEDS_LOCAL, Progress, Weights, locate
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 FINISH: dict[str, Finish] = {"eos": "eos", "word": "delimiter", "limit": "length"}
-
-
-class RenderedChat(BaseModel):
-    """What `/apply-template` answers: the chat as text, ready to be continued."""
-
-    prompt: str
 
 
 class _Token(BaseModel):

@@ -35,6 +35,12 @@ Answer = TypeVar("Answer", bound=BaseModel)
 """What an endpoint answers with, as far as it is read."""
 
 
+class RenderedChat(BaseModel):
+    """What llama.cpp's `/apply-template` answers: the chat as text, ready to be continued."""
+
+    prompt: str
+
+
 class _Model(BaseModel):
     id: str
 

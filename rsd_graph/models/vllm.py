@@ -16,8 +16,7 @@ from pydantic import BaseModel
 
 from rsd_graph import background
 from rsd_graph.errors import ModelResponseError
-from rsd_graph.models.llamacpp import RenderedChat
-from rsd_graph.models.server import ModelServer, to_openai
+from rsd_graph.models.server import ModelServer, RenderedChat, to_openai
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
