@@ -1,6 +1,6 @@
 """Draft alone, target alone and RSD at several thresholds, on the embedded pair: accuracy, time and target tokens.
 
-    python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 60 --threshold 0.7 0.9
+    python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 60 --threshold 0.7 0.85 0.95
 
 Every solved problem is a line in `results/NAME.jsonl`, and is not solved again: a run that was stopped goes on where it
 was.
@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=60, help="solve that many problems (default: 60)")
     parser.add_argument("--skip", type=int, default=0, help="leave out that many problems before them (default: 0)")
     parser.add_argument(
-        "--threshold", type=float, nargs="*", default=[0.5, 0.7, 0.9], help="of RSD (default: 0.5 0.7 0.9)"
+        "--threshold", type=float, nargs="*", default=[0.7, 0.85, 0.95], help="of RSD (default: 0.7 0.85 0.95)"
     )
     parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-0.7 (default: all)")
     parser.add_argument("--concurrency", type=int, default=8, help="problems solved at once (default: 8)")

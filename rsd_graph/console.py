@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
+from textwrap import indent
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -164,7 +165,10 @@ class TerminalView:
             heading.stylize("dim")
             body.stylize("dim")
         self._out.print(heading)
-        self._out.print(Padding(body, (0, 0, 1, 5)))
+        if self._out.is_terminal:
+            self._out.print(Padding(body, (0, 0, 1, 5)))
+        else:  # a file has no width: lines stay whole
+            self._out.print(Text(indent(body.plain, 5 * " ") + "\n"))
 
 
 def _bar(reward: float | None) -> str:

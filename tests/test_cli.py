@@ -65,6 +65,13 @@ def test_a_solution_is_shown_step_by_step(server: FakeServer, target: FakeServer
     assert "1 of 2 steps by the draft" in shown
 
 
+def test_a_file_gets_long_lines_whole(server: FakeServer) -> None:
+    """Nothing is cut or wrapped where there is no terminal."""
+    long = "word " * 100 + "end"
+    url = llamacpp(server, said(long, "eos"))
+    assert f"     {long}\n\n" in rsd("2+2?", "--draft", url, "--target", url).stdout
+
+
 def test_json_gives_events_and_a_result(server: FakeServer) -> None:
     """One object a line; the last one is the result, with usage and FLOPs."""
     draft = llamacpp(server, said("one"), said(r"\boxed{4}", "eos"))
