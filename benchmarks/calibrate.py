@@ -1,6 +1,6 @@
 """Record a draft's solutions of training problems, and fit the confidence reward to them.
 
-    python benchmarks/gsm8k.py gsm8k-train.jsonl --limit 230 --only draft-only --results calibration
+    python benchmarks/gsm8k.py gsm8k-train.jsonl --limit 150 --only draft-only --results calibration
     python benchmarks/calibrate.py calibration/draft-only.jsonl
 
 Prints the two numbers of `ConfidenceReward`, how well they do on problems left out (five folds), and how often a

@@ -38,7 +38,7 @@ async def main() -> None:
     parser.add_argument(
         "solutions", type=Path, nargs="+", help="recorded solutions, as benchmarks/gsm8k.py writes them"
     )
-    parser.add_argument("--judge", action="store_true", help="also ask both embedded models as judges: many minutes")
+    parser.add_argument("--judge", action="store_true", help="also ask both embedded models as judges: an hour or more")
     options = parser.parse_args()
     rewards: dict[str, RewardModel] = {"confidence": ConfidenceReward()}
     if options.judge:
