@@ -28,7 +28,7 @@ class _Tokens(BaseModel):
 
 
 class _Logprobs(BaseModel):
-    token_logprobs: list[float | None]
+    token_logprobs: list[float | None] | None = None  # llama.cpp has other fields here
 
 
 class _Choice(BaseModel):

@@ -1,14 +1,17 @@
 import asyncio
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
-from rsd_graph import Generation, Score, Step, TokenUsage
+from rsd_graph import Generation, Score, Step, TokenUsage, background
 from rsd_graph.errors import (
     ContextOverflowError,
     ModelError,
@@ -45,6 +48,15 @@ def score(judge: BaseChatModel) -> Score:
     return asyncio.run(JudgeReward(judge).score([HumanMessage("2+2?")], steps, [STEP]))[0]
 
 
+@pytest.fixture
+def chat(server: FakeServer) -> Iterator[ChatOpenAI]:
+    """A chat model of the fake server's, whose connections are closed."""
+    client = openai.DefaultAsyncHttpxClient()
+    key = SecretStr("none")
+    yield ChatOpenAI(base_url=f"{server.url}/v1", api_key=key, model="m", max_retries=0, http_async_client=client)
+    background.run(client.aclose())
+
+
 @pytest.mark.parametrize(
     ("words", "reward"),
     [({"Yes": 0.6, "No": 0.2, "Maybe": 0.2}, 0.75), ({" yes": 0.1, "Yes": 0.2, "NO": 0.1}, 0.75), ({"No": 0.9}, 0.0)],
@@ -67,7 +79,7 @@ def test_a_judge_that_says_neither_is_an_error() -> None:
         score(Judge(words={"Perhaps": 1.0}))
 
 
-def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer) -> None:
+def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer, chat: ChatOpenAI) -> None:
     """What `ChatOpenAI` sends and reads: one token, its likeliest alternatives, and the usage."""
     top = [
         {"token": "Yes", "logprob": math.log(0.9), "bytes": None},
@@ -96,7 +108,7 @@ def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer) -> 
             },
         },
     )
-    judged = score(ChatOpenAI(base_url=f"{server.url}/v1", api_key="none", model="m"))  # type: ignore[arg-type]
+    judged = score(chat)
     assert judged.reward == pytest.approx(0.9)
     assert judged.usage == TokenUsage(prompt=50, cached=40, completion=1)
     (body,) = server.bodies("/v1/chat/completions")
@@ -116,9 +128,10 @@ def test_chat_openai_asks_a_server_for_log_probabilities(server: FakeServer) -> 
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{a", ModelError),
     ],
 )
-def test_a_judge_that_fails_is_a_typed_error(server: FakeServer, answer: Any, error: type[ModelError]) -> None:
+def test_a_judge_that_fails_is_a_typed_error(
+    server: FakeServer, chat: ChatOpenAI, answer: Any, error: type[ModelError]
+) -> None:
     """As any other server's failure, it names who failed."""
     server.answer("/v1/chat/completions", answer)
-    chat = ChatOpenAI(base_url=f"{server.url}/v1", api_key="none", model="m", max_retries=0)  # type: ignore[arg-type]
     with pytest.raises(error, match="judge"):
         score(chat)
