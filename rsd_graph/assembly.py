@@ -1,5 +1,6 @@
 """From a configuration to running models: which backend answers at an address, which file is loaded."""
 
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,15 +102,12 @@ async def _connect(url: str, config: ModelConfig) -> LlamaCpp | VLLM:
 
 async def _is_llamacpp(url: str, config: ModelConfig) -> bool:
     """Whether a llama.cpp server answers: it alone has `/props`."""
-    server = ModelServer(url, api_key=config.api_key, timeout=min(config.timeout, 30))
-    try:
-        await server.get("/props", _Props)
-    except ModelResponseError:
-        return False
-    else:
+    async with aclosing(_probe(url, config)) as server:
+        try:
+            await server.get("/props", _Props)
+        except ModelResponseError:
+            return False
         return True
-    finally:
-        await server.close()
 
 
 class _Props(BaseModel):
@@ -117,11 +115,13 @@ class _Props(BaseModel):
 
 
 async def _first_model(url: str, config: ModelConfig) -> str:
-    server = ModelServer(url, api_key=config.api_key, timeout=min(config.timeout, 30))
-    try:
+    async with aclosing(_probe(url, config)) as server:
         return await server.first_model()
-    finally:
-        await server.close()
+
+
+def _probe(url: str, config: ModelConfig) -> ModelServer:
+    """A client for one question, which a server answers at once or not at all."""
+    return ModelServer(url, api_key=config.api_key, timeout=min(config.timeout, 30))
 
 
 def _chat_model(url: str, model: str, config: ModelConfig) -> BaseChatModel:

@@ -30,7 +30,7 @@ def _background_loop() -> asyncio.AbstractEventLoop:
 
 def _forget() -> None:
     """A forked child has the loop and not its thread: it starts one of its own."""
-    global _lock, _loop, _thread  # as above
+    global _lock, _loop, _thread
     _lock, _loop, _thread = threading.Lock(), None, None
 
 

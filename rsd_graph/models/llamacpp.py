@@ -75,7 +75,7 @@ class LlamaCpp:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await background.call(self._server.close())
+        await background.call(self._server.aclose())
 
     async def _generate(
         self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int

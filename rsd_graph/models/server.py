@@ -91,7 +91,7 @@ class ModelServer:
             raise ModelResponseError(f"{self.url}/v1/models lists no model")
         return models[0].id
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 

@@ -1,5 +1,6 @@
 import asyncio
 import time
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -27,11 +28,8 @@ def post(url: str, **options: Any) -> dict[str, Any]:
     """One request on a loop of its own."""
 
     async def run() -> dict[str, Any]:
-        server = ModelServer(url, **options)
-        try:
+        async with aclosing(ModelServer(url, **options)) as server:
             return (await server.post("/x", {"a": 1}, Anything)).root
-        finally:
-            await server.close()
 
     return asyncio.run(run())
 
