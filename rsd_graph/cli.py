@@ -12,8 +12,9 @@ import typer
 from rsd_graph.config import Config, load_config
 from rsd_graph.console import JSONView, Result, TerminalView, View
 from rsd_graph.costs import flops
-from rsd_graph.errors import InvalidProblemError, RSDError
+from rsd_graph.errors import ConfigurationError, InvalidProblemError, RSDError
 from rsd_graph.events import RSDEvent
+from rsd_graph.presets import PRESETS
 
 app = typer.Typer(
     help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
@@ -48,9 +49,13 @@ def solve(
     reward: Annotated[
         str | None,
         typer.Option(
-            help="confidence (the draft's own), judge (the embedded target is asked), or the URL of a judge's server.",
+            help="confidence (the draft's own), judge (the embedded target is asked), or the URL of a process reward "
+            "model's or a judge's server.",
             show_default="confidence",
         ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="A family of models that `rsd serve` was started with.", show_default="none")
     ] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Reward from 0 to 1 from which a draft step is kept.", show_default="0.7")
@@ -91,15 +96,15 @@ def solve(
         "temperature": temperature,
         "seed": seed,
     }
-    overrides: dict[str, dict[str, Any]] = {
-        "settings": {name: value for name, value in settings.items() if value is not None}
-    }
+    overrides: dict[str, Any] = {"settings": {name: value for name, value in settings.items() if value is not None}}
+    if preset is not None:
+        overrides["preset"] = preset
     if draft is not None:
         overrides["draft"] = place(draft)
     if target is not None:
         overrides["target"] = place(target)
     if reward is not None:
-        overrides["reward"] = {"kind": "judge", "url": reward} if "://" in reward else {"kind": reward}
+        overrides["reward"] = {"url": reward} if "://" in reward else {"kind": reward, "model": None}
     view: View = JSONView() if as_json else TerminalView()
     try:
         text = standard_input() if problem == "-" else problem
@@ -111,6 +116,68 @@ def solve(
         view.interrupted()
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
+
+
+@app.command()
+def serve(
+    preset: Annotated[
+        str | None,
+        typer.Option(help=f"A family of models: {', '.join(PRESETS)}. rsd.toml goes over it.", show_default="none"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file.", show_default="rsd.toml here, if there is one")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and run nothing.")] = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="Plan for so many GPUs.", show_default="those of this machine")
+    ] = None,
+    gpu_memory: Annotated[
+        float | None, typer.Option(min=1, help="GiB of each, with --gpus.", show_default="80")
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen at; anything but this machine needs a key.", show_default="127.0.0.1"),
+    ] = None,
+    logs: Annotated[Path | None, typer.Option(help="Folder for the servers' logs.", show_default=".rsd/logs")] = None,
+) -> None:
+    """Start the three models with vLLM, watch over them, and stop them all on Ctrl-C.
+
+    Models with a `url` in rsd.toml run already and are left alone; the others need their name as `model`. Memory is
+    shared out so that they fit the GPUs. A server that dies is started again. When all are ready, `rsd solve` with the
+    same rsd.toml or --preset uses them.
+
+    Exit code: 0 after Ctrl-C, 1 on an error.
+    """
+    from rsd_graph.serving import serve as run_servers
+    from rsd_graph.serving.console import ServeView
+    from rsd_graph.serving.gpus import GPU, find_gpus
+    from rsd_graph.serving.plan import plan
+
+    overrides: dict[str, Any] = {
+        "serve": {key: value for key, value in (("host", host), ("logs", logs)) if value is not None}
+    }
+    if preset is not None:
+        overrides["preset"] = preset
+    try:
+        if gpu_memory is not None and gpus is None:
+            raise ConfigurationError("--gpu-memory is the memory of each of --gpus: say how many")
+        settings = load_config(config, overrides)
+        known = find_gpus() if gpus is None else [GPU(index, gpu_memory or 80.0) for index in range(gpus)]
+        servers = plan(settings, known)
+        if dry_run:
+            for server in servers:
+                typer.echo(f"# {server.role}: {server.url}\n{server}\n")
+            return
+        _ = settings.serve.api_key  # missing? say so before anything starts
+        again = f" --preset {preset}" if preset else f" --config {config}" if config else ""
+        view = ServeView(servers, f'ready: rsd solve{again} "your problem"   (Ctrl-C stops the servers)')
+        try:
+            asyncio.run(run_servers(servers, settings, view))
+        finally:
+            view.close()
+    except RSDError as error:
+        typer.secho(f"rsd: {error}", fg="red", err=True)
+        raise typer.Exit(FAILED) from None
 
 
 def standard_input() -> str:

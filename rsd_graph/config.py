@@ -1,18 +1,38 @@
-"""`rsd.toml`: which models to use, and the settings of the runs.
+"""`rsd.toml`: which models to use, where they run, and the settings of the runs.
 
-    [draft]                 # target is the same
-    url = "http://127.0.0.1:8000"     # a vLLM, llama.cpp or other OpenAI-compatible server
-    model = "Qwen/Qwen2.5-Math-1.5B-Instruct"   # by default the first that the server lists
-    parameters = 1.5e9      # for the FLOPs count
+    preset = "qwen2.5-math-7b"   # a family of three models (`rsd serve --help` lists them); tables below go over it
+    mode = "serve"               # or "offline": vLLM engines in this process, and no servers
+
+    [draft]                 # target and reward take the same keys
+    url = "http://127.0.0.1:8000"     # a vLLM, llama.cpp or other OpenAI-compatible server that runs already
+    replicas = ["http://10.0.0.2:8000"]   # more servers of the same model; conversations are spread over them
+    model = "Qwen/Qwen2.5-Math-1.5B-Instruct"   # with `url`: by default the first that the server lists;
+                            # without: what `rsd serve` starts, or `mode = "offline"` loads
+    path = "model.gguf"     # or a GGUF file, computed in this process by llama.cpp
+    parameters = 1.5e9      # for the FLOPs count, and to plan memory where the model's name does not say
     api_key_env = "MY_KEY"  # environment variable that holds the server's key
+    timeout = 600           # seconds for one step
 
-    [target]
-    path = "model.gguf"     # or a GGUF file, computed in this process
+    # for a model that `rsd serve` starts, or an engine in this process:
+    revision = "..."        # of the model on the hub
+    gpus = [0]              # by default they are planned
+    tensor_parallel = 1     # by default as many as `gpus`
+    memory = 0.3            # share of each of its GPUs' memory; planned by default
+    context = 4096          # tokens; the model's own by default
+    flags = ["--dtype", "float32"]    # more flags of `vllm serve`; not for `mode = "offline"`
+    port = 8000             # by default 8000 for the draft, 8001 for the target, 8002 for the reward
 
     [reward]
-    kind = "judge"          # by default "confidence", the draft's own
-    url = "http://127.0.0.1:8002"     # of the judge; by default the embedded target judges
-    parameters = 7e9        # of the judge
+    kind = "skywork"        # "confidence" (the draft's own, the default), "judge", "skywork", "qwen-prm",
+                            # "math-shepherd", "rlhflow" or "outcome"; known models are told by their names
+    engine = "transformers" # compute `model` in this process, in plain transformers, instead of by vLLM
+    device = "cuda:0"       # for that engine; "cpu" by default
+
+    [serve]
+    host = "127.0.0.1"      # anything further needs a key
+    api_key_env = "RSD_API_KEY"       # the environment variable that holds it
+    logs = ".rsd/logs"
+    sleep = false           # with `mode = "offline"`: models sleep while another works, instead of sharing the memory
 
     [settings]
     threshold = 0.7         # any field of RSDSettings
@@ -29,69 +49,133 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rsd_graph.errors import ConfigurationError, describe
+from rsd_graph.presets import preset
 from rsd_graph.settings import RSDSettings
 
 DEFAULT_FILE = Path("rsd.toml")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+Role = Literal["draft", "target", "reward"]
+ROLES: tuple[Role, ...] = ("draft", "target", "reward")
+PORTS: dict[Role, int] = {"draft": 8000, "target": 8001, "reward": 8002}
+
+Kind = Literal["confidence", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"]
 
 
 class ModelConfig(BaseModel):
-    """One model: on a server (`url`), from a file (`path`), or the embedded default."""
+    """One model: on a server (`url`), started here (`model`), from a file (`path`), or the embedded default."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: str | None = None
+    replicas: list[str] = []
     path: Path | None = None
     model: str | None = None
     parameters: float | None = Field(default=None, gt=0)
     api_key_env: str | None = None
     timeout: float = Field(default=600, gt=0)
+    revision: str | None = None
+    gpus: list[int] | None = Field(default=None, min_length=1)
+    tensor_parallel: int | None = Field(default=None, ge=1)
+    memory: float | None = Field(default=None, gt=0, le=1)
+    context: int | None = Field(default=None, ge=1)
+    flags: list[str] = []
+    port: int | None = Field(default=None, ge=1, le=65535)
 
     @model_validator(mode="after")
     def _one_place(self) -> "ModelConfig":
         if self.url and self.path:
             raise ValueError("give `url` or `path`, not both")
-        if not self.url and (self.model or self.api_key_env):
-            raise ValueError("`model` and `api_key_env` belong to a server: give its `url`")
+        if self.model and self.path:
+            raise ValueError("give `model` or `path`, not both")
+        if self.replicas and not self.url:
+            raise ValueError("`replicas` are further addresses beside `url`")
+        if self.api_key_env and not self.url:
+            raise ValueError("`api_key_env` belongs to a server that runs already: give its `url`")
+        if self.gpus and self.tensor_parallel and len(self.gpus) != self.tensor_parallel:
+            raise ValueError("`tensor_parallel` is the number of `gpus`: leave it out, or name as many")
+        if not self.ours and (given := sorted({"gpus", "memory", "context", "flags", "port"} & self.model_fields_set)):
+            raise ValueError(
+                f"{', '.join(f'`{key}`' for key in given)}: for a model that is started here; give `model`"
+            )
         return self
 
     @field_validator("url")
     @classmethod
     def _an_address(cls, url: str | None) -> str | None:
-        if url is not None:
-            parts = urlsplit(url)
-            # reading `port` raises where it is no number
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-                raise ValueError("an address looks like http://host:8000")
-        return url
+        return None if url is None else _checked_address(url)
+
+    @field_validator("replicas")
+    @classmethod
+    def _addresses(cls, urls: list[str]) -> list[str]:
+        return [_checked_address(url) for url in urls]
+
+    @property
+    def ours(self) -> bool:
+        """Whether `rsd serve` starts it, or `mode = "offline"` loads it."""
+        return self.model is not None and self.url is None
 
     @property
     def api_key(self) -> str | None:
         """The key that `api_key_env` names, from the environment."""
-        if self.api_key_env is None:
-            return None
-        key = os.environ.get(self.api_key_env)
-        if not key:
-            raise ConfigurationError(f"the environment variable {self.api_key_env} (api_key_env) is not set")
-        return key
+        return None if self.api_key_env is None else _from_environment(self.api_key_env)
+
+
+def _checked_address(url: str) -> str:
+    parts = urlsplit(url)
+    # reading `port` raises where it is no number
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("an address looks like http://host:8000")
+    return url
+
+
+def _from_environment(variable: str) -> str:
+    key = os.environ.get(variable)
+    if not key:
+        raise ConfigurationError(f"the environment variable {variable} (api_key_env) is not set")
+    return key
 
 
 class RewardConfig(ModelConfig):
-    """The reward: the draft's confidence, or a chat model as judge."""
+    """The reward: the draft's confidence, a process reward model, or a chat model as judge."""
 
-    kind: Literal["confidence", "judge"] = "confidence"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_place_is_a_judges(cls, table: Any) -> Any:
-        if isinstance(table, dict) and {"url", "path"} & table.keys():
-            return {"kind": "judge", **table}
-        return table
+    kind: Kind | None = None
+    """None: confidence where no model is named, else told by the model's name."""
+    engine: Literal["vllm", "transformers"] = "vllm"
+    device: str = "cpu"
 
     @model_validator(mode="after")
-    def _confidence_has_no_place(self) -> "RewardConfig":
-        if self.kind == "confidence" and (self.url or self.path):
-            raise ValueError("`url` and `path` are a judge's: the confidence is the draft's own")
+    def _fits_its_kind(self) -> "RewardConfig":
+        if self.kind == "confidence" and (self.url or self.path or self.model):
+            raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
+        if self.kind not in (None, "confidence", "judge") and not (self.url or self.model):
+            raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
+        if self.engine == "transformers" and not self.ours:
+            raise ValueError('`engine = "transformers"` computes a `model` in this process: give one, and no `url`')
         return self
+
+    @property
+    def ours(self) -> bool:
+        """Whether `rsd serve` starts it, or `mode = "offline"` loads it."""
+        return super().ours and self.engine == "vllm"
+
+
+class ServeConfig(BaseModel):
+    """How `rsd serve` listens and logs, and how engines in this process share a GPU."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    api_key_env: str = "RSD_API_KEY"
+    logs: Path = Path(".rsd/logs")
+    sleep: bool = False
+
+    @property
+    def api_key(self) -> str | None:
+        """The servers' key; needed once they listen beyond this machine."""
+        if self.host in LOOPBACK and self.api_key_env not in os.environ:
+            return None
+        return _from_environment(self.api_key_env)
 
 
 class Config(BaseModel):
@@ -99,19 +183,35 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    preset: str | None = None
+    mode: Literal["serve", "offline"] = "serve"
     draft: ModelConfig = Field(default_factory=ModelConfig)
     target: ModelConfig = Field(default_factory=ModelConfig)
     reward: RewardConfig = Field(default_factory=RewardConfig)
+    serve: ServeConfig = Field(default_factory=ServeConfig)
     settings: RSDSettings = Field(default_factory=RSDSettings)
 
+    def role(self, role: Role) -> ModelConfig:
+        """The model in this role."""
+        config: ModelConfig = getattr(self, role)
+        return config
 
-def load_config(file: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
-    """Read the file and lay the overrides, table by table, over it.
+    def address(self, role: Role) -> str | None:
+        """Where the model in this role is served, by somebody else or by `rsd serve`; None where it is not."""
+        config = self.role(role)
+        if config.url or not config.ours or self.mode == "offline":
+            return config.url
+        host = "127.0.0.1" if self.serve.host == "0.0.0.0" else self.serve.host  # noqa: S104  # compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{config.port or PORTS[role]}"
+
+
+def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> Config:
+    """Read the file, and lay it over its preset and the overrides over it, table by table.
 
     Args:
         file: The file; None takes `rsd.toml` in the current folder if there is one.
-        overrides: Such as `{"settings": {"threshold": 0.5}}`. One that names a model's `url` or `path` replaces its
-            table.
+        overrides: Such as `{"settings": {"threshold": 0.5}}`. A table that says where a model is (`url`, `path` or
+            `model`) replaces the one below it.
 
     Raises:
         ConfigurationError: in one line, what is wrong and where.
@@ -125,12 +225,21 @@ def load_config(file: Path | None, overrides: dict[str, dict[str, Any]] | None =
             raise ConfigurationError(f"cannot read {source}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{source} is not TOML: {error}") from error
-    for table, values in (overrides or {}).items():
-        elsewhere = {"url", "path", "kind"} & values.keys()
-        below = tables.get(table, {})
-        if isinstance(below, dict):  # anything else is refused below
-            tables[table] = values if elsewhere else {**below, **values}
+    overrides = overrides or {}
+    name = overrides.get("preset", tables.get("preset"))
+    family = preset(name) if isinstance(name, str) else {}  # anything else is refused below
     try:
-        return Config.model_validate(tables)
+        return Config.model_validate(_laid_over(_laid_over(dict(family), tables), overrides))
     except ValidationError as error:
         raise ConfigurationError(f"{describe(error)}") from error
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    laid = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        elsewhere = isinstance(value, dict) and {"url", "path", "model"} & value.keys()
+        laid[key] = (
+            {**under, **value} if isinstance(under, dict) and isinstance(value, dict) and not elsewhere else value
+        )
+    return laid

@@ -7,8 +7,10 @@
     │   ├── ModelUnreachableError   nothing answers, or the connection dropped
     │   ├── ModelTimeoutError       no answer in time
     │   ├── ModelResponseError      an HTTP error, or a response that makes no sense
+    │   │   └── ModelUnavailableError   ... that may be gone at the next attempt: 429 or 5xx
     │   └── ContextOverflowError    the prompt is longer than the model's context
     ├── RewardError                 a reward is missing, NaN or outside [0, 1]
+    ├── ServingError                a model server does not start, or does not stay up
     └── WeightsError                model weights cannot be had
         └── ChecksumError           ... or are not what they should be
 
@@ -58,12 +60,23 @@ class ModelResponseError(ModelError):
     """The server answered with an HTTP error or with something that makes no sense."""
 
 
+class ModelUnavailableError(ModelResponseError):
+    """The server cannot answer now: it is overloaded, starting, or failing (429 or 5xx)."""
+
+    retry_after: float | None = None
+    """Seconds after which the server wants to be asked again, where it says so."""
+
+
 class ContextOverflowError(ModelError):
     """The conversation and the response so far are longer than the model's context."""
 
 
 class RewardError(RSDError):
     """A reward model gave no reward, NaN, or a number outside [0, 1]."""
+
+
+class ServingError(RSDError):
+    """A model server does not start, or ends again and again."""
 
 
 class WeightsError(RSDError):

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from rsd_graph import background
 from rsd_graph.errors import WeightsError
+from rsd_graph.models.persistence import Persistence
 from rsd_graph.models.server import ModelServer, RenderedChat, to_openai
 from rsd_graph.models.turnstile import Turnstile
 from rsd_graph.models.weights import NEEDS_LOCAL, Progress, Weights, locate
@@ -61,11 +62,12 @@ class LlamaCpp:
         api_key: str | None = None,
         timeout: float = 600,
         parameters: float | None = None,
+        persistence: Persistence | None = None,
     ) -> None:
         self.url = url
         self.name = name or url
         self.parameters = parameters
-        self._server = ModelServer(url, api_key=api_key, timeout=timeout)
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1

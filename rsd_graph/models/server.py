@@ -1,34 +1,31 @@
 """The HTTP side of a model server: one connection pool, one layer of retries, typed errors."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import httpx
 import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from pydantic import BaseModel, ValidationError
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from rsd_graph.errors import (
     ContextOverflowError,
     ModelError,
     ModelResponseError,
     ModelTimeoutError,
+    ModelUnavailableError,
     ModelUnreachableError,
     describe,
 )
+from rsd_graph.models.persistence import Persistence
 
 CONNECT_SECONDS = 5.0
-PASSING = {
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
-"""Answers that may be others at the next attempt."""
-
+CONCURRENCY = 256
+"""Requests that one client has under way at once; vLLM itself batches about as many."""
 
 Method = Literal["get", "post"]
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -41,12 +38,17 @@ class RenderedChat(BaseModel):
     prompt: str
 
 
-class _Model(BaseModel):
+class ModelCard(BaseModel):
+    """One model of those that `/v1/models` lists."""
+
     id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None
+    """Tokens that prompt and completion may have together; vLLM says so."""
 
 
 class _Models(BaseModel):
-    data: list[_Model]
+    data: list[ModelCard]
 
 
 class ModelServer:
@@ -58,17 +60,21 @@ class ModelServer:
         url: Address with or without a trailing `/v1`, such as `http://127.0.0.1:8000`.
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for an answer.
-        attempts: How often a refused connection, 429 or 5xx is tried before it is an error.
+        persistence: How long to go on asking when it does not answer.
     """
 
-    def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 600, attempts: int = 3) -> None:
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout: float = 600, persistence: Persistence | None = None
+    ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._attempts = attempts
+        self._persistence = persistence or Persistence()
+        self._has_answered = False
+        self._places = asyncio.Semaphore(CONCURRENCY)
         self._client = openai.AsyncOpenAI(
             base_url=self.url,
             api_key=api_key or "none",
             timeout=openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
-            max_retries=0,  # retries live in `_request`, in one layer
+            max_retries=0,  # retries live in `Persistence`, in one layer
             http_client=loopback_client(url),
         )
 
@@ -76,7 +82,7 @@ class ModelServer:
         """Send `body` and return what comes back, read as `answer`.
 
         Raises:
-            ModelUnreachableError, ModelTimeoutError, ModelResponseError, ContextOverflowError
+            ModelUnreachableError, ModelUnavailableError, ModelTimeoutError, ModelResponseError, ContextOverflowError
         """
         return await self._request("post", path, body, answer)
 
@@ -84,37 +90,37 @@ class ModelServer:
         """Return what is at `path`, read as `answer`. Raises as `post` does."""
         return await self._request("get", path, None, answer)
 
-    async def first_model(self) -> str:
-        """The name of the first model that the server lists. Raises as `post` does."""
+    async def first_model(self) -> ModelCard:
+        """The first model that the server lists. Raises as `post` does."""
         models = (await self.get("/v1/models", _Models)).data
         if not models:
             raise ModelResponseError(f"{self.url}/v1/models lists no model")
-        return models[0].id
+        return models[0]
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     async def _request(self, method: Method, path: str, body: dict[str, Any] | None, answer: type[Answer]) -> Answer:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
-            stop=stop_after_attempt(self._attempts),
-            wait=wait_random_exponential(multiplier=0.2, max=5),
-            reraise=True,
+        content = await self._persistence.ask(
+            lambda: self._send(method, path, body), has_answered=lambda: self._has_answered
         )
-        where = f"{self.url}{path}"
         try:
-            content: object = await retrying(self._send, method, path, body)
             return answer.model_validate(content)
         except ValidationError as error:
-            raise ModelResponseError(f"{where} answered something unexpected: {describe(error)}") from error
-        except (openai.OpenAIError, ValueError) as error:
-            raise model_error(error, where) from error
+            raise ModelResponseError(f"{self.url}{path} answered something unexpected: {describe(error)}") from error
 
     async def _send(self, method: Method, path: str, body: dict[str, Any] | None) -> object:
-        if method == "get":
-            return await self._client.get(path, cast_to=object)
-        return await self._client.post(path, cast_to=object, body=body)
+        try:
+            async with self._places:
+                if method == "get":
+                    content: object = await self._client.get(path, cast_to=object)
+                else:
+                    content = await self._client.post(path, cast_to=object, body=body)
+        except (openai.OpenAIError, ValueError) as error:
+            raise model_error(error, f"{self.url}{path}") from error
+        self._has_answered = True
+        return content
 
 
 def loopback_client(url: str) -> openai.DefaultAsyncHttpxClient | None:
@@ -124,17 +130,10 @@ def loopback_client(url: str) -> openai.DefaultAsyncHttpxClient | None:
     return None
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether the next attempt may succeed. A timeout has been waited for long enough."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code in PASSING
-    return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
-
-
 def model_error(error: Exception, where: str) -> ModelError:
     """What an `openai` client raised, as an error of this package. `where` is the address that was asked."""
     match error:
-        case openai.APITimeoutError():
+        case openai.APITimeoutError() if not isinstance(error.__cause__, httpx.ConnectTimeout):
             return ModelTimeoutError(
                 f"{where} did not answer in time: is it overloaded? Raise `timeout`, or lower the number of problems "
                 "solved at once."
@@ -151,7 +150,16 @@ def model_error(error: Exception, where: str) -> ModelError:
                 and ("length" in detail or "size" in detail)
             ):
                 return ContextOverflowError(f"the prompt does not fit the context of {where}: {detail}")
-            return ModelResponseError(f"{where} answered {error.status_code}: {detail}")
+            what = f"{where} answered {error.status_code}: {detail}"
+            if (
+                error.status_code == HTTPStatus.TOO_MANY_REQUESTS
+                or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+            ):
+                unavailable = ModelUnavailableError(what)
+                with suppress(KeyError, ValueError):  # it may also be a date, which no model server sends
+                    unavailable.retry_after = float(error.response.headers["retry-after"])
+                return unavailable
+            return ModelResponseError(what)
         case _:
             return ModelResponseError(f"{where} answered with something that cannot be read: {error}")
 

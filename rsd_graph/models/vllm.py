@@ -15,7 +15,8 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from rsd_graph import background
-from rsd_graph.errors import ModelResponseError
+from rsd_graph.errors import ContextOverflowError, ModelResponseError
+from rsd_graph.models.persistence import Persistence
 from rsd_graph.models.server import ModelServer, RenderedChat, to_openai
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
@@ -23,7 +24,9 @@ from rsd_graph.state import Finish, Generation, TokenUsage
 Prompt = str | list[int]
 
 
-class _Tokens(BaseModel):
+class TokenIds(BaseModel):
+    """What `/tokenize` answers."""
+
     tokens: list[int]
 
 
@@ -43,15 +46,23 @@ class _PromptDetails(BaseModel):
     cached_tokens: int | None = None
 
 
-class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
+class TokensUsed(BaseModel):
+    """How vLLM reports usage. Cached tokens only if it was started with `--enable-prompt-tokens-details`."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
     prompt_tokens_details: _PromptDetails | None = None
+
+    @property
+    def read(self) -> TokenUsage:
+        """The same as a record of this package."""
+        cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
+        return TokenUsage(self.prompt_tokens, cached or 0, self.completion_tokens or 0)
 
 
 class _Completion(BaseModel):
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: TokensUsed = TokensUsed()
 
 
 class VLLM:
@@ -64,6 +75,7 @@ class VLLM:
         timeout: Seconds to wait for one step.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
         template: Renders the messages to the text that the response follows; by default the server does it.
+        persistence: How long to go on asking when it does not answer.
     """
 
     def __init__(
@@ -75,12 +87,14 @@ class VLLM:
         timeout: float = 600,
         parameters: float | None = None,
         template: Callable[[Sequence[BaseMessage]], str] | None = None,
+        persistence: Persistence | None = None,
     ) -> None:
         self.name = model or url
         self.parameters = parameters
         self._model = model
+        self._context: int | None = None
         self._template = template
-        self._server = ModelServer(url, api_key=api_key, timeout=timeout)
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
@@ -96,16 +110,23 @@ class VLLM:
         self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
     ) -> list[Generation]:
         if self._model is None:
-            self._model = self.name = await self._server.first_model()
+            served = await self._server.first_model()
+            self._model = self.name = served.id
+            self._context = served.max_model_len
+        prompt = await self._prompt(messages, response)
         answer = await self._server.post(
             "/v1/completions",
             {
                 "model": self._model,
-                "prompt": await self._prompt(messages, response),
-                "max_tokens": settings.max_step_tokens,
+                "prompt": prompt,
+                "max_tokens": self._room(prompt, settings.max_step_tokens),
                 "stop": [settings.delimiter],
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
+                # the settings alone say how to sample: vLLM would take what is missing from the model's own files
+                "top_k": 0,
+                "min_p": 0.0,
+                "repetition_penalty": 1.0,
                 "seed": settings.seed,
                 "n": n,
                 "logprobs": 1,
@@ -115,12 +136,23 @@ class VLLM:
         )
         return self._read(answer, settings.delimiter, n)
 
+    def _room(self, prompt: Prompt, wanted: int) -> int:
+        """Tokens that the step may take: vLLM refuses a request that could outgrow the context."""
+        if self._context is None or isinstance(prompt, str):
+            return wanted
+        room = self._context - len(prompt)
+        if room < 1:
+            raise ContextOverflowError(
+                f"the prompt has {len(prompt)} tokens, and the context of {self.name} is {self._context}"
+            )
+        return min(wanted, room)
+
     async def _prompt(self, messages: Sequence[BaseMessage], response: str) -> Prompt:
         if self._template:
             return self._template(messages) + response
         chat = {"model": self._model, "messages": to_openai(messages), "add_generation_prompt": True}
         try:
-            rendered = (await self._server.post("/tokenize", chat, _Tokens)).tokens
+            rendered = (await self._server.post("/tokenize", chat, TokenIds)).tokens
             if rendered:  # llama.cpp also has the endpoint, ignores the messages and returns no tokens
                 return [*rendered, *await self._tokens(response)]
             return (await self._server.post("/apply-template", chat, RenderedChat)).prompt + response
@@ -134,11 +166,10 @@ class VLLM:
         if not response:
             return []
         body = {"model": self._model, "prompt": response, "add_special_tokens": False}
-        return (await self._server.post("/tokenize", body, _Tokens)).tokens
+        return (await self._server.post("/tokenize", body, TokenIds)).tokens
 
     def _read(self, answer: _Completion, delimiter: str, n: int) -> list[Generation]:
-        usage = answer.usage or _Usage(prompt_tokens=0, completion_tokens=0)
-        cached = (usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None) or 0
+        usage = answer.usage.read
         generations = []
         for index, choice in enumerate(answer.choices):
             logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
@@ -147,9 +178,9 @@ class VLLM:
                     text=choice.text,
                     finish=_finish(choice, delimiter, f"{self.name}/v1/completions"),
                     usage=TokenUsage(
-                        prompt=usage.prompt_tokens if index == 0 else 0,  # read once for all n
-                        cached=cached if index == 0 else 0,
-                        completion=usage.completion_tokens if n == 1 else len(logprobs or ()),
+                        prompt=usage.prompt if index == 0 else 0,  # read once for all n
+                        cached=usage.cached if index == 0 else 0,
+                        completion=usage.completion if n == 1 else len(logprobs or ()),
                     ),
                     logprobs=tuple(value for value in logprobs if value is not None) if logprobs else None,
                 )

@@ -1,5 +1,8 @@
 """A chat model as the judge: the reward is the normalised probability of Yes.
 
+On a vLLM server the two words' probabilities are read as such (`judge`, a recipe of `rewards.prm`); of any other chat
+model, from the likeliest first tokens that it returns (`JudgeReward`).
+
 Measured on the embedded pair, small models are no better than chance at this (README, "Rewards"); a capable judge on a
 server is what it is for.
 """
@@ -11,12 +14,15 @@ from typing import Any
 
 import openai
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rsd_graph import background
+from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
+from rsd_graph.models.persistence import Persistence
 from rsd_graph.models.server import model_error
-from rsd_graph.state import Generation, Score, Step, TokenUsage, join_steps
+from rsd_graph.rewards.prm import Engine, step_texts
+from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 QUESTION = """\
 Here is a problem, and the beginning of a solution.
@@ -33,6 +39,24 @@ Newest step:
 Is the newest step correct, given the problem and the steps before it? Answer with one word, Yes or No."""
 
 
+YES, NO = "Yes", "No"
+
+
+def question(problem: str, steps: Sequence[str]) -> str:
+    """What the judge is asked about the last of these steps."""
+    *before, newest = steps
+    return QUESTION.format(problem=problem, steps="\n\n".join(before) or "(none)", candidate=newest)
+
+
+async def judge(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+    """Score the last step by the probability of Yes against No as the judge's first token."""
+    tokens = await engine.chat([{"role": "user", "content": question(problem, steps)}], generation_prompt=True)
+    words = [(await engine.encode(word))[0] for word in (YES, NO)]
+    reading = await engine.labels(tokens, words)
+    yes, no = reading.values
+    return Score(sigmoid(yes - no), reading.usage)
+
+
 class JudgeReward:
     """Asks a LangChain chat model whether the newest step is right.
 
@@ -40,6 +64,8 @@ class JudgeReward:
         model: Any chat model that returns top log-probabilities in the OpenAI format, such as `ChatOpenAI`.
         name: What to call the reward.
         turn: Held around each call; for an embedded judge, its model's `turn`.
+        persistence: How long to go on asking when it does not answer. The chat model itself should not retry
+            (`max_retries=0`).
     """
 
     def __init__(
@@ -48,8 +74,11 @@ class JudgeReward:
         *,
         name: str = "judge",
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        persistence: Persistence | None = None,
     ) -> None:
         self.name = name
+        self._persistence = persistence or Persistence()
+        self._has_answered = False
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
 
@@ -63,19 +92,15 @@ class JudgeReward:
             ModelError: the judge's server could not answer. Chat models that do not use the `openai` client raise
                 errors of their own.
         """
-        return [await background.call(self._judge(messages, steps, candidate)) for candidate in candidates]
+        problem = messages[-1].text
+        return [
+            await background.call(self._judge(question(problem, step_texts(steps, candidate))))
+            for candidate in candidates
+        ]
 
-    async def _judge(self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidate: Generation) -> Score:
-        question = QUESTION.format(
-            problem=messages[-1].text,
-            steps=join_steps(steps, "\n\n") or "(none)",
-            candidate=candidate.text,
-        )
-        try:
-            async with self._turn():
-                answer = await self._model.ainvoke([HumanMessage(question)])
-        except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
-            raise model_error(error, self.name) from error
+    async def _judge(self, asked: str) -> Score:
+        answer = await self._persistence.ask(lambda: self._ask(asked), has_answered=lambda: self._has_answered)
+        self._has_answered = True
         tokens: dict[str, Any] = {**(answer.usage_metadata or {})}
         return Score(
             reward=self._yes(answer.response_metadata),
@@ -85,6 +110,13 @@ class JudgeReward:
                 completion=tokens.get("output_tokens", 0),
             ),
         )
+
+    async def _ask(self, asked: str) -> AIMessage:
+        try:
+            async with self._turn():
+                return await self._model.ainvoke([HumanMessage(asked)])
+        except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
+            raise model_error(error, self.name) from error
 
     def _yes(self, metadata: dict[str, Any]) -> float:
         content = (metadata.get("logprobs") or {}).get("content") or [{}]

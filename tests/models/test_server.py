@@ -13,6 +13,7 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     RSDError,
 )
+from rsd_graph.models.replicas import AT_ONCE
 from rsd_graph.models.server import ModelServer
 from tests.conftest import FakeServer
 
@@ -46,13 +47,13 @@ def test_a_proxy_is_not_asked_for_this_machine(server: FakeServer, monkeypatch: 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     server.answer("/x", {"b": 2})
-    assert post(server.url, attempts=1) == {"b": 2}
+    assert post(server.url, persistence=AT_ONCE) == {"b": 2}
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
     """The message gives the address and asks the right question."""
     with pytest.raises(ModelUnreachableError, match=r"127\.0\.0\.1:1/x .*running there"):
-        post("http://127.0.0.1:1", attempts=1)
+        post("http://127.0.0.1:1", persistence=AT_ONCE)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_bad_answer_is_a_typed_error(server: FakeServer, answer: Any, error: t
     """Each failure has its class, and its message says what came back."""
     server.answer("/x", answer)
     with pytest.raises(error, match=message):
-        post(server.url, attempts=1)
+        post(server.url, persistence=AT_ONCE)
 
 
 def test_a_server_that_hangs_is_given_up(server: FakeServer) -> None:

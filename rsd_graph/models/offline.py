@@ -1,0 +1,266 @@
+"""vLLM engines in this process: no servers, and one program to start and to stop.
+
+All share the visible GPUs, either by shares of the memory or by sleep: then each may have all of it, and while one
+model works, the others' weights lie in the machine's main memory. https://docs.vllm.ai/en/latest/features/sleep_mode/
+
+Needs the extra `vllm`.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph import background
+from rsd_graph.errors import ConfigurationError, ContextOverflowError, ModelError, ModelResponseError, WeightsError
+from rsd_graph.models.server import to_openai
+from rsd_graph.models.turnstile import Turnstile
+from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Finish, Generation, TokenUsage
+
+NEEDS_VLLM = "engines in this process need the extra `vllm`: run `pip install 'rsd-graph[vllm]'`"
+
+
+class Bedroom:
+    """Where engines sleep that share a GPU by turns: only one of them is awake. Belongs to the background loop."""
+
+    def __init__(self) -> None:
+        self._turnstile = Turnstile()
+        self._switching = asyncio.Lock()
+        self._awake: OfflineEngine | None = None
+
+    @asynccontextmanager
+    async def turn(self, engine: "OfflineEngine") -> AsyncIterator[None]:
+        """Have the engine awake, and the others asleep, until the block ends."""
+        async with self._turnstile.turn(engine):
+            async with self._switching:
+                if self._awake is not engine:
+                    if self._awake is not None:
+                        await self._awake.sleep()
+                    self._awake = None
+                    await engine.wake_up()
+                    self._awake = engine
+            yield
+
+
+class OfflineEngine:
+    """One vLLM engine in this process: a step generator, and an engine for a reward model's recipe.
+
+    Args:
+        model: A name on the hub, or a folder.
+        flags: As for `vllm serve`, such as `["--max-model-len", "4096"]`.
+        parameters: Number of the model's parameters, for the FLOPs count.
+        bedroom: Shared by engines that sleep while another works; None for one that is always awake.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        flags: Sequence[str] = (),
+        parameters: float | None = None,
+        bedroom: Bedroom | None = None,
+    ) -> None:
+        self.name = model
+        self.parameters = parameters
+        self._flags = list(flags)
+        self._bedroom = bedroom
+        self._engine: Any = None  # vLLM's AsyncLLM; this package does not need vLLM to be imported
+        self._starting = threading.Lock()
+        self._asleep = False
+        self._numbers = count()
+
+    async def start(self) -> None:
+        """Load the model now.
+
+        Raises:
+            WeightsError: it cannot be had or loaded.
+            ConfigurationError: a flag is wrong, or vLLM is not installed.
+        """
+        await background.call(self._started())
+
+    async def aclose(self) -> None:
+        """End the engine and free its memory."""
+        await background.call(self._aclose())
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        return await background.call(self._generate(messages, response, settings, n))
+
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """See `rewards.prm.Engine.encode`."""
+        engine = await background.call(self._started())
+        return cast("list[int]", engine.get_tokenizer().encode(text, add_special_tokens=special_tokens))
+
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        """See `rewards.prm.Engine.chat`."""
+        return await background.call(self._chat(list(turns), generation_prompt))
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        """See `rewards.prm.Engine.head`."""
+        return await background.call(self._head(list(tokens)))
+
+    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """See `rewards.prm.Engine.labels`."""
+        return await background.call(self._labels(list(tokens), list(labels)))
+
+    async def sleep(self) -> None:
+        """Move the weights to main memory, and forget the cache."""
+        await self._engine.sleep(level=1)
+        self._asleep = True
+
+    async def wake_up(self) -> None:
+        """Load the model, or bring its weights back."""
+        await self._started()
+        if self._asleep:
+            await self._engine.wake_up()
+            self._asleep = False
+
+    async def _started(self) -> Any:
+        if self._engine is None:
+            await background.in_thread(self._load)
+        return self._engine
+
+    def _load(self) -> None:
+        with self._starting:
+            if self._engine is not None:
+                return
+            try:
+                from vllm.engine.arg_utils import AsyncEngineArgs
+                from vllm.utils.argparse_utils import FlexibleArgumentParser
+                from vllm.v1.engine.async_llm import AsyncLLM
+            except ImportError as error:
+                raise ConfigurationError(NEEDS_VLLM) from error
+            parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(prog="vllm", exit_on_error=False))
+            sleeping = ["--enable-sleep-mode"] if self._bedroom else []
+            try:
+                arguments = parser.parse_args(["--model", self.name, *sleeping, *self._flags])
+            except SystemExit as error:
+                raise ConfigurationError(f"{self.name}: vLLM does not take the flags {self._flags}") from error
+            try:
+                self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs.from_cli_args(arguments))
+            except (OSError, ValueError, RuntimeError) as error:
+                raise WeightsError(f"vLLM cannot load {self.name}: {error}") from error
+
+    async def _aclose(self) -> None:
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            await background.in_thread(engine.shutdown)
+
+    @asynccontextmanager
+    async def _awake(self) -> AsyncIterator[Any]:
+        if self._bedroom is None:
+            yield await self._started()
+        else:
+            async with self._bedroom.turn(self):
+                yield self._engine
+
+    async def _chat(self, turns: Sequence[Any], generation_prompt: bool) -> list[int]:
+        tokenizer = (await self._started()).get_tokenizer()
+        tokens: list[int] = tokenizer.apply_chat_template(
+            turns, add_generation_prompt=generation_prompt, return_dict=False
+        )
+        return tokens
+
+    async def _generate(
+        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
+    ) -> list[Generation]:
+        from vllm import SamplingParams
+
+        tokens = await self._chat(to_openai(messages), generation_prompt=True)
+        tokens += await self.encode(response) if response else []
+        async with self._awake() as engine:
+            output = await self._last(
+                engine.generate(
+                    {"prompt_token_ids": tokens},
+                    SamplingParams(
+                        n=n,
+                        max_tokens=min(settings.max_step_tokens, self._room(engine, tokens)),
+                        stop=[settings.delimiter],
+                        temperature=settings.temperature,
+                        top_p=settings.top_p,
+                        seed=settings.seed,
+                        logprobs=0,  # of the token that was chosen, and of no other
+                    ),
+                    self._number(),
+                )
+            )
+        return [
+            Generation(
+                text=said.text,
+                finish=_finish(said, settings.delimiter),
+                usage=TokenUsage(
+                    prompt=len(tokens) if index == 0 else 0,  # read once for all n
+                    cached=(output.num_cached_tokens or 0) if index == 0 else 0,
+                    completion=len(said.token_ids),
+                ),
+                logprobs=tuple(each[token].logprob for token, each in zip(said.token_ids, said.logprobs, strict=True)),
+            )
+            for index, said in enumerate(output.outputs)
+        ]
+
+    async def _head(self, tokens: list[int]) -> Reading:
+        from vllm import PoolingParams
+
+        async with self._awake() as engine:
+            self._room(engine, tokens)
+            output = await self._last(
+                engine.encode(
+                    {"prompt_token_ids": tokens}, PoolingParams(task="classify", use_activation=False), self._number()
+                )
+            )
+        usage = TokenUsage(prompt=len(tokens), cached=output.num_cached_tokens or 0)
+        return Reading(tuple(output.outputs.data.float().flatten().tolist()), usage)
+
+    async def _labels(self, tokens: list[int], labels: list[int]) -> Reading:
+        from vllm import SamplingParams
+
+        async with self._awake() as engine:
+            self._room(engine, tokens)
+            output = await self._last(
+                engine.generate(
+                    {"prompt_token_ids": tokens},
+                    SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=labels),
+                    self._number(),
+                )
+            )
+        said = output.outputs[0].logprobs[0]
+        usage = TokenUsage(prompt=len(tokens), cached=output.num_cached_tokens or 0, completion=1)
+        return Reading(tuple(said[label].logprob for label in labels), usage)
+
+    async def _last(self, outputs: AsyncIterator[Any]) -> Any:
+        """What a request ends with, errors of vLLM's as this package's."""
+        try:
+            last = None
+            async for output in outputs:
+                last = output
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.name} failed: {error}") from error
+        if last is None:
+            raise ModelResponseError(f"{self.name} answered nothing")
+        return last
+
+    def _room(self, engine: Any, tokens: Sequence[int]) -> int:
+        """Tokens that may follow."""
+        context: int = engine.model_config.max_model_len
+        if len(tokens) >= context:
+            raise ContextOverflowError(
+                f"the prompt has {len(tokens)} tokens, and the context of {self.name} is {context}"
+            )
+        return context - len(tokens)
+
+    def _number(self) -> str:
+        return f"rsd-{next(self._numbers)}"
+
+
+def _finish(said: Any, delimiter: str) -> Finish:
+    if said.finish_reason == "length":
+        return "length"
+    return "delimiter" if said.stop_reason == delimiter else "eos"

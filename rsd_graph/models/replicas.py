@@ -1,0 +1,97 @@
+"""Several servers of one model, as one.
+
+A conversation stays with one server, whose prefix cache holds it; conversations are spread evenly. A server that does
+not answer is passed over for the next one, and asked again once the others do not answer either.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
+from itertools import cycle
+from typing import Generic, Protocol, TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph.models import StepGenerator
+from rsd_graph.models.persistence import Persistence
+from rsd_graph.rewards import RewardModel
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Generation, Score, Step
+
+T = TypeVar("T")
+
+AT_ONCE = Persistence(attempts=1, patience=0)
+"""For the members: whether to ask again is decided here, in one layer."""
+
+
+class _Closing(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class _Member(_Closing, Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+M = TypeVar("M", bound=_Member)
+
+
+class _Replicas(Generic[M]):
+    def __init__(self, members: Sequence[M], *, persistence: Persistence | None = None) -> None:
+        self._members = list(members)
+        self._persistence = persistence or Persistence()
+        self._has_answered = False
+
+    @property
+    def name(self) -> str:
+        return self._members[0].name
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(member.aclose() for member in self._members))
+
+    async def _ask(self, messages: Sequence[BaseMessage], call: Callable[[M], Awaitable[T]]) -> T:
+        order = cycle(self._in_order(messages))
+        answer = await self._persistence.ask(
+            lambda: call(next(order)), has_answered=lambda: self._has_answered, places=len(self._members)
+        )
+        self._has_answered = True
+        return answer
+
+    def _in_order(self, messages: Sequence[BaseMessage]) -> list[M]:
+        """The members, in this conversation's own order (rendezvous hashing)."""
+        conversation = "\0".join(f"{message.type}:{message.text}" for message in messages)
+        rank = [blake2b(f"{index}/{conversation}".encode()).digest() for index in range(len(self._members))]
+        return [self._members[index] for index in sorted(range(len(rank)), key=rank.__getitem__)]
+
+
+class ClosingModel(StepGenerator, _Closing, Protocol):
+    """A step generator with connections to close."""
+
+
+class ClosingReward(RewardModel, _Closing, Protocol):
+    """A reward model with connections to close."""
+
+
+class ReplicatedModel(_Replicas[ClosingModel]):
+    """Servers of one model as a step generator.
+
+    Args:
+        members: One client a server, made with `AT_ONCE` as its persistence.
+        persistence: How long to go on when none answers.
+    """
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        return await self._ask(messages, lambda model: model.generate(messages, response, settings=settings, n=n))
+
+
+class ReplicatedReward(_Replicas[ClosingReward]):
+    """Servers of one reward model as one. Arguments as for `ReplicatedModel`."""
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        """See `RewardModel.score`."""
+        return await self._ask(messages, lambda reward: reward.score(messages, steps, candidates))

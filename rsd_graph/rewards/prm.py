@@ -1,0 +1,115 @@
+"""Process reward models: how one is asked, and where it runs.
+
+A *recipe* knows how a model's authors score: prompt layout, step marker, where the reward is read, activation. One file
+each: `skywork`, `qwen_prm`, `math_shepherd`, `rlhflow`, `outcome`, `judge`. An *engine* computes: `rewards.vllm` on a
+server, `rewards.transformers` in this process, `models.offline` in vLLM engines in this process.
+
+    reward = ProcessReward(skywork, VLLMEngine("http://127.0.0.1:8002"))
+
+RSD needs the newest step's reward and no other (arXiv 2501.19324, algorithm 1). All models here are causal, so that the
+prompt can end where that reward is read: what comes behind cannot change it, and what stands before it is found in a
+server's prefix cache. A step costs its own tokens, however long the answer has grown.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypedDict
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph.state import Generation, Score, Step, TokenUsage
+
+
+class Turn(TypedDict):
+    """One message of a chat, as chat templates take it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model says at the last token of a prompt."""
+
+    values: tuple[float, ...]
+    """Logits of its reward head, or natural logarithms of label tokens' probabilities."""
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+class Engine(Protocol):
+    """Runs a reward model. Raises as `RewardModel.score` does."""
+
+    @property
+    def name(self) -> str:
+        """What to call the model in messages."""
+        ...
+
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """Token ids of a text. Special tokens in it count as such; with `special_tokens` the tokenizer adds its own."""
+        ...
+
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        """Token ids of a conversation in the model's chat template, ready for its answer if `generation_prompt`."""
+        ...
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        """Logits of the reward head at the last token, before any activation."""
+        ...
+
+    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """Log-probability of each label token as the next one."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and memory."""
+        ...
+
+
+Recipe = Callable[[Engine, str, Sequence[str]], Awaitable[Score]]
+"""Scores the last of some steps: (engine, problem, steps' texts) -> score."""
+
+
+class ProcessReward:
+    """A process reward model as the graph's reward.
+
+    Args:
+        recipe: How the model's authors score.
+        engine: Where it runs.
+    """
+
+    def __init__(self, recipe: Recipe, engine: Engine) -> None:
+        self._recipe = recipe
+        self._engine = engine
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        return self._engine.name
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        """See `RewardModel.score`."""
+        problem = messages[-1].text
+        return await asyncio.gather(
+            *(self._recipe(self._engine, problem, step_texts(steps, candidate)) for candidate in candidates)
+        )
+
+    async def aclose(self) -> None:
+        """Close the engine."""
+        await self._engine.aclose()
+
+
+def step_texts(steps: Sequence[Step], candidate: Generation) -> list[str]:
+    """The steps as a reward model sees them: one that a token limit cut is one with what goes on behind it."""
+    texts: list[str] = []
+    cut = False
+    everything: list[Step | Generation] = [*steps, candidate]
+    for each in everything:
+        if cut:
+            texts[-1] += each.text
+        else:
+            texts.append(each.text)
+        cut = each.finish == "length"
+    return texts

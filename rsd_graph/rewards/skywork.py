@@ -1,0 +1,30 @@
+"""Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B.
+
+The prompt is the beginning-of-text token, the problem and a line break, then each step's tokens followed by one token
+for the step's end. The reward is the sigmoid of the value head there. Problem and steps are encoded one by one, as the
+authors do, so that no token spans two of them. https://github.com/SkyworkAI/skywork-o1-prm-inference
+
+The authors' example ends steps at a line break; RSD ends them at a blank line (arXiv 2501.19324, section 4), and so
+does this. vLLM does not know the architecture by itself: `rsd_graph.serving.plugin` registers it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from rsd_graph.acceptance import sigmoid
+from rsd_graph.rewards.prm import Engine
+from rsd_graph.state import Score
+
+BEGINNING = "<|endoftext|>"
+"""Qwen2's beginning-of-text token (`bos_token_id` 151643)."""
+STEP_END = "\n\n"
+
+
+async def skywork(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+    """Score the last step as Skywork-o1-Open-PRM's authors do."""
+    opening, end, *bodies = await asyncio.gather(
+        *(engine.encode(text) for text in (f"{BEGINNING}{problem}\n", STEP_END, *steps))
+    )
+    tokens = [*opening, *(token for body in bodies for token in (*body, end[-1]))]
+    reading = await engine.head(tokens)
+    return Score(sigmoid(reading.values[0]), reading.usage)

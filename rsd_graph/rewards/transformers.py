@@ -1,0 +1,165 @@
+"""Reward models in this process, in plain `transformers`: the reference, and a way to score without any server.
+
+Every prompt is computed from its beginning. `rewards.vllm` gives the same rewards at the cost of the newest step; use
+that for more than a few problems. Needs the extra `transformers`.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rsd_graph import background
+from rsd_graph.errors import ContextOverflowError, RewardError, WeightsError
+from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.state import TokenUsage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+
+HEADS = {
+    "Qwen2ForPrmModel": ("v_head.summary",),  # Skywork-o1-Open-PRM
+    "Qwen2ForProcessRewardModel": ("score.0", "score.2"),  # Qwen2.5-Math-PRM
+}
+"""Linear layers of the reward head, by the checkpoint's architecture; a sequence classifier has the one `score`."""
+
+
+class TransformersEngine:
+    """Runs a reward model in this process; see `rewards.prm.Engine`.
+
+    Args:
+        model: A folder with a Hugging Face checkpoint (safetensors), or a name on the hub.
+        revision: Of the name on the hub.
+        device: Such as `cuda:0` or `cpu`.
+        dtype: Such as `bfloat16` or `float32`; by default the checkpoint's.
+    """
+
+    def __init__(
+        self, model: str | Path, *, revision: str | None = None, device: str = "cpu", dtype: str = "auto"
+    ) -> None:
+        self.name = str(model)
+        self._revision = revision
+        self._device = device
+        self._dtype = dtype
+        self._checkpoint: Checkpoint | None = None
+        self._turn = threading.Lock()  # one prompt at a time; others would only fight for the same device
+
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """See `Engine.encode`."""
+        return await self._with(lambda it: it.encode(text, special_tokens))
+
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        """See `Engine.chat`."""
+        return await self._with(lambda it: it.chat(turns, generation_prompt))
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        """See `Engine.head`."""
+        return await self._with(lambda it: Reading(it.head(tokens), TokenUsage(prompt=len(tokens))))
+
+    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """See `Engine.labels`."""
+        return await self._with(lambda it: Reading(it.labels(tokens, labels), TokenUsage(prompt=len(tokens))))
+
+    async def aclose(self) -> None:
+        """Free the model's memory."""
+        self._checkpoint = None
+
+    async def _with(self, work: "Callable[[Checkpoint], T]") -> T:
+        def in_turn() -> T:
+            with self._turn:
+                if self._checkpoint is None:
+                    self._checkpoint = Checkpoint(self.name, self._revision, self._device, self._dtype)
+                return work(self._checkpoint)
+
+        return await background.in_thread(in_turn)
+
+
+class Checkpoint:
+    """A reward model's trunk, head and tokenizer, loaded. Arguments as for `TransformersEngine`.
+
+    Raises:
+        WeightsError: it cannot be found or read.
+    """
+
+    def __init__(self, model: str, revision: str | None, device: str, dtype: str) -> None:
+        from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+        self._name = model
+        try:
+            folder = Path(model) if Path(model).is_dir() else _download(model, revision)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            config = AutoConfig.from_pretrained(folder)
+            architecture = (config.architectures or ["?"])[0]
+            self._generative = architecture.endswith("ForCausalLM")
+            loader = AutoModelForCausalLM if self._generative else AutoModel
+            self._model: Any = loader.from_pretrained(folder, dtype=dtype).to(device).eval()
+            self._head: list[tuple[Tensor, Tensor | None]] = (
+                [] if self._generative else _head(folder, HEADS.get(architecture, ("score",)), self._model)
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise WeightsError(f"cannot load the reward model {model}: {error}") from error
+        self._context: int = config.max_position_embeddings
+
+    def encode(self, text: str, special_tokens: bool) -> list[int]:
+        """See `Engine.encode`."""
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special_tokens)
+        return tokens
+
+    def chat(self, turns: Sequence[Turn], generation_prompt: bool) -> list[int]:
+        """See `Engine.chat`."""
+        tokens: list[int] = self._tokenizer.apply_chat_template(
+            list(turns), add_generation_prompt=generation_prompt, return_dict=False
+        )
+        return tokens
+
+    def head(self, tokens: Sequence[int]) -> tuple[float, ...]:
+        """Logits of the reward head at the last token."""
+        import torch
+
+        if not self._head:
+            raise RewardError(f"{self._name} has no reward head: it is a language model")
+        with torch.inference_mode():
+            x = self._model(self._batch(tokens)).last_hidden_state[0, -1]
+            for index, (weight, bias) in enumerate(self._head):
+                x = torch.nn.functional.linear(x.relu() if index else x, weight, bias)
+        return tuple(x.float().tolist())
+
+    def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> tuple[float, ...]:
+        """Log-probability of each label as the next token."""
+        import torch
+
+        if not self._generative:
+            raise RewardError(f"{self._name} is no language model: it says no next token")
+        with torch.inference_mode():
+            logits = self._model(self._batch(tokens), logits_to_keep=1).logits[0, -1]
+            return tuple(logits.float().log_softmax(-1)[list(labels)].tolist())
+
+    def _batch(self, tokens: Sequence[int]) -> "Tensor":
+        import torch
+
+        if len(tokens) > self._context:
+            raise ContextOverflowError(
+                f"the prompt has {len(tokens)} tokens, and the context of {self._name} is {self._context}"
+            )
+        return torch.tensor([list(tokens)], device=self._model.device)
+
+
+def _download(model: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model"]))
+
+
+def _head(folder: Path, layers: Sequence[str], trunk: Any) -> "list[tuple[Tensor, Tensor | None]]":
+    """Weight and bias of each of the head's layers, read straight from the checkpoint."""
+    from safetensors import safe_open
+
+    wanted = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+    found: dict[str, Tensor] = {}
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            for key in wanted & set(tensors.keys()):
+                found[key] = tensors.get_tensor(key).to(trunk.device, trunk.dtype)
+    return [(found[f"{layer}.weight"], found.get(f"{layer}.bias")) for layer in layers]

@@ -1,0 +1,174 @@
+"""Reward models on a vLLM server.
+
+Prompts go as token ids, so that what is scored is what the recipe says. `vllm serve` answers with a reward head's
+logits at `/classify`, read at the last token, which uses its prefix cache; a model that vLLM serves for token-wise
+pooling only answers at `/pooling`, and encodes the whole prompt each time (README, "Process reward models").
+https://docs.vllm.ai/en/latest/models/pooling_models.html
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from rsd_graph import background
+from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
+from rsd_graph.models.persistence import Persistence
+from rsd_graph.models.server import ModelServer
+from rsd_graph.models.vllm import TokenIds, TokensUsed
+from rsd_graph.rewards.prm import Reading, Turn
+
+REMEMBERED = 4096
+"""Texts whose token ids are kept: a step is asked for again with each one behind it."""
+
+
+class _Classified(BaseModel):
+    probs: list[float]
+
+
+class _Classification(BaseModel):
+    data: list[_Classified] = Field(min_length=1)
+    usage: TokensUsed
+
+
+class _Pooled(BaseModel):
+    data: list[list[float]]
+
+
+class _Pooling(BaseModel):
+    data: list[_Pooled] = Field(min_length=1)
+    usage: TokensUsed
+
+
+class _Logprobs(BaseModel):
+    top_logprobs: list[dict[str, float]] = Field(min_length=1)
+
+
+class _Choice(BaseModel):
+    logprobs: _Logprobs
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: TokensUsed
+
+
+class VLLMEngine:
+    """Runs a reward model on a server; see `rewards.prm.Engine`.
+
+    Args:
+        url: The server's address, with or without `/v1`.
+        model: The name it serves the model under; by default the first that it lists.
+        api_key: Sent as a bearer token.
+        timeout: Seconds to wait for one reward.
+        persistence: How long to go on asking when it does not answer.
+        token_wise: Whether the server's model has token-wise pooling only; found out by itself.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 600,
+        persistence: Persistence | None = None,
+        token_wise: bool | None = None,
+    ) -> None:
+        self.name = model or url
+        self._model = model
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
+        self._token_wise = token_wise
+        self._remembered: OrderedDict[tuple[str, bool], list[int]] = OrderedDict()
+
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """See `Engine.encode`."""
+        return await background.call(self._encode(text, special_tokens))
+
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        """See `Engine.chat`."""
+        return await background.call(self._chat(turns, generation_prompt))
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        """See `Engine.head`."""
+        return await background.call(self._head(list(tokens)))
+
+    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """See `Engine.labels`."""
+        return await background.call(self._labels(list(tokens), list(labels)))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await background.call(self._server.aclose())
+
+    async def _served(self) -> str:
+        if self._model is None:
+            self._model = self.name = (await self._server.first_model()).id
+        return self._model
+
+    async def _encode(self, text: str, special_tokens: bool) -> list[int]:
+        key = (text, special_tokens)
+        if key not in self._remembered:
+            body = {"model": await self._served(), "prompt": text, "add_special_tokens": special_tokens}
+            self._remembered[key] = (await self._server.post("/tokenize", body, TokenIds)).tokens if text else []
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return self._remembered[key]
+
+    async def _chat(self, turns: Sequence[Turn], generation_prompt: bool) -> list[int]:
+        body = {"model": await self._served(), "messages": turns, "add_generation_prompt": generation_prompt}
+        return (await self._server.post("/tokenize", body, TokenIds)).tokens
+
+    async def _head(self, tokens: list[int]) -> Reading:
+        body = {"model": await self._served(), "input": tokens, "use_activation": False}
+        if not self._token_wise:
+            try:
+                answer = await self._server.post("/classify", body, _Classification)
+            except (ContextOverflowError, ModelUnavailableError):
+                raise
+            except ModelResponseError as error:  # there is no such endpoint, or not for this model
+                if self._token_wise is False:
+                    raise
+                refused = error
+            else:
+                self._token_wise = False
+                return Reading(tuple(answer.data[0].probs), answer.usage.read)
+            try:
+                reading = await self._pooled(body)
+            except ModelResponseError as error:
+                raise ModelResponseError(
+                    f"{self.name} serves no reward head: {refused}; {error}. Is it a reward model, and of this `kind`?"
+                ) from error
+            self._token_wise = True
+            return reading
+        return await self._pooled(body)
+
+    async def _pooled(self, body: dict[str, object]) -> Reading:
+        pooled = await self._server.post("/pooling", {**body, "task": "token_classify"}, _Pooling)
+        rows = pooled.data[0].data
+        if not rows:
+            raise RewardError(f"{self.name} gave no reward at all")
+        return Reading(tuple(rows[-1]), pooled.usage.read)
+
+    async def _labels(self, tokens: list[int], labels: list[int]) -> Reading:
+        answer = await self._server.post(
+            "/v1/completions",
+            {
+                "model": await self._served(),
+                "prompt": tokens,
+                "max_tokens": 1,
+                "temperature": 0,
+                "logprobs": len(labels),
+                "logprob_token_ids": labels,
+                "return_tokens_as_token_ids": True,
+            },
+            _Completion,
+        )
+        said = answer.choices[0].logprobs.top_logprobs[0]
+        try:
+            return Reading(tuple(said[f"token_id:{label}"] for label in labels), answer.usage.read)
+        except KeyError as error:
+            raise RewardError(
+                f"{self.name} does not say how likely {error} is: it needs a vLLM whose completions know "
+                "`logprob_token_ids` (0.32 does)"
+            ) from error

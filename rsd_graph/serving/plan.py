@@ -1,0 +1,222 @@
+"""From a configuration to the `vllm serve` commands that fit the GPUs: pure.
+
+Each model gets as few GPUs as its weights need, a power of two of them. The largest is placed first, and the others
+where most memory is left. What a GPU has left behind all weights is shared evenly among the models on it, for their
+key-value caches.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from shlex import join
+
+from rsd_graph.config import PORTS, ROLES, Config, ModelConfig, RewardConfig, Role
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.rewards.recipes import kind_of
+from rsd_graph.serving.gpus import GPU
+
+USABLE = 0.92
+"""Share of a GPU's memory that models may take together; vLLM's own default for one."""
+OVERHEAD_GIB = 3.0
+"""What an engine takes on each of its GPUs beside weights and cache: CUDA's context and graphs, activations."""
+LEAST_CACHE_GIB = 2.0
+LEAST_CACHE_SHARE = 0.15
+"""Key-value cache below which a model does not fit: so many GiB, and so much of its weights."""
+GIB = 2**30
+BYTES_A_PARAMETER = (
+    (r"awq|gptq|int4|w4a16|4bit", 0.6),  # with scales and the layers that stay in 16 bits
+    (r"fp8|int8|w8a8|8bit", 1.05),
+)
+SIZE_IN_NAME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
+
+LAST_STEP = {"architectures": ["Qwen2ForLastStepReward"]}
+"""Qwen2.5-Math-PRM read at the last token (`serving.architectures`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """One `vllm serve` process."""
+
+    role: Role
+    model: str
+    url: str
+    command: tuple[str, ...]
+    gpus: tuple[int, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """As one would type it in a shell."""
+        head = " ".join(f"{name}={value}" for name, value in self.environment.items())
+        words = list(self.command)
+        lines = [join(words[:3])]
+        for word in words[3:]:
+            if word.startswith("--"):
+                lines.append(join([word]))
+            else:
+                lines[-1] += f" {join([word])}"
+        return f"{head} " * bool(head) + " \\\n    ".join(lines)
+
+
+def plan(config: Config, gpus: Sequence[GPU]) -> list[ServerPlan]:
+    """What to run, in the order of draft, target, reward.
+
+    Args:
+        config: Models with a `url` run already and are left out.
+        gpus: What there is; without any, vLLM's CPU build is assumed, and nothing is shared out.
+
+    Raises:
+        ConfigurationError: nothing is to be served, a port is given twice, or the models do not fit.
+    """
+    roles = [role for role in ROLES if config.role(role).ours]
+    if not roles:
+        raise ConfigurationError(
+            "nothing to serve: give `model` in [draft], [target] or [reward] of rsd.toml, or a preset (`--preset`)"
+        )
+    addresses = [config.address(role) or "" for role in roles]
+    if len(set(addresses)) < len(addresses):
+        raise ConfigurationError(f"two models have the same port: {', '.join(addresses)}")
+    placed = place({role: config.role(role) for role in roles}, gpus) if gpus else {}
+    return [_server(config, role, url, placed.get(role)) for role, url in zip(roles, addresses, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model runs."""
+
+    gpus: tuple[int, ...]
+    share: float
+    """Of each of these GPUs' memory."""
+
+
+@dataclass(slots=True)
+class _Tenant:
+    """A model on its way to a place."""
+
+    role: Role
+    model: ModelConfig
+    weights: float
+    """GiB of all its weights; 0 where its share is given."""
+    gpus: tuple[int, ...] = ()
+
+    def least(self, gib: float, parallel: int) -> float:
+        """GiB that it takes at least on each of so many GPUs of this size."""
+        if self.model.memory is not None:
+            return self.model.memory * gib
+        weights = self.weights / parallel
+        return weights + OVERHEAD_GIB + max(LEAST_CACHE_GIB, LEAST_CACHE_SHARE * weights)
+
+
+def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role, Place]:
+    """Where each model runs, and its share of the memory there.
+
+    Raises:
+        ConfigurationError: they do not fit, or a model's size is not known.
+    """
+    size = {gpu.index: gpu.gib for gpu in gpus}
+    free = {index: USABLE * gib for index, gib in size.items()}
+    tenants = [_Tenant(role, model, _weights_gib(role, model)) for role, model in models.items()]
+    # those whose place is given come first, then the largest
+    for tenant in sorted(tenants, key=lambda tenant: (tenant.model.gpus is None, -tenant.weights)):
+        tenant.gpus = _given(tenant, size) if tenant.model.gpus else _fewest(tenant, free, size)
+        for index in tenant.gpus:
+            free[index] -= tenant.least(size[index], len(tenant.gpus))
+    for index, left in free.items():
+        here = [tenant for tenant in tenants if index in tenant.gpus]
+        if left < 0:
+            raise ConfigurationError(
+                f"GPU {index} ({size[index]:.0f} GiB) is {-left:.0f} GiB too small for "
+                f"{', '.join(f'{tenant.role} {tenant.model.model}' for tenant in here)}: use more GPUs, a quantised model, "
+                "or a server elsewhere (`url`)"
+            )
+        growing = sum(tenant.model.memory is None for tenant in here)
+        free[index] = left / growing if growing else 0.0  # for each
+    return {tenant.role: Place(tenant.gpus, _share(tenant, free, size)) for tenant in tenants}
+
+
+def _given(tenant: _Tenant, size: Mapping[int, float]) -> tuple[int, ...]:
+    wanted = tuple(tenant.model.gpus or ())
+    if unknown := set(wanted) - size.keys():
+        raise ConfigurationError(f"{tenant.role}.gpus: there is no GPU {min(unknown)}; there are {sorted(size)}")
+    return wanted
+
+
+def _fewest(tenant: _Tenant, free: Mapping[int, float], size: Mapping[int, float]) -> tuple[int, ...]:
+    """The smallest power of two of GPUs that the model fits on, those with most room; the largest if none is enough."""
+    parallel = tenant.model.tensor_parallel or 1
+    if parallel > len(size):
+        raise ConfigurationError(
+            f"{tenant.role}.tensor_parallel: {parallel} GPUs are asked for, and {len(size)} are here"
+        )
+    while True:
+        roomiest = sorted(size, key=lambda index: (-round(free[index], 3), index))[:parallel]
+        fits = all(free[index] >= tenant.least(size[index], parallel) for index in roomiest)
+        if fits or tenant.model.tensor_parallel or 2 * parallel > len(size):
+            return tuple(sorted(roomiest))
+        parallel *= 2
+
+
+def _share(tenant: _Tenant, spare: Mapping[int, float], size: Mapping[int, float]) -> float:
+    """VLLM takes one share for all GPUs of a model: what the fullest of them allows."""
+    if tenant.model.memory is not None:
+        return tenant.model.memory
+    return min((tenant.least(size[index], len(tenant.gpus)) + spare[index]) / size[index] for index in tenant.gpus)
+
+
+def _weights_gib(role: Role, model: ModelConfig) -> float:
+    if model.memory is not None:
+        return 0.0
+    name = model.model or ""
+    parameters = model.parameters or _parameters_in(name)
+    if parameters is None:
+        raise ConfigurationError(
+            f"{role}: the name {name!r} does not say how large the model is; give `parameters`, or `memory` as its share"
+        )
+    size = next((size for pattern, size in BYTES_A_PARAMETER if re.search(pattern, name, re.IGNORECASE)), 2.0)
+    return parameters * size / GIB
+
+
+def _parameters_in(name: str) -> float | None:
+    """The number of parameters that a model's name gives, as in `Qwen2.5-Math-1.5B-Instruct`."""
+    sizes = SIZE_IN_NAME.findall(name.rsplit("/", 1)[-1])
+    return float(sizes[-1]) * 1e9 if sizes else None
+
+
+def engine_flags(model: ModelConfig, place: Place | None) -> list[str]:
+    """Flags that a model's engine takes, on a server or in this process."""
+    flags = ["--revision", model.revision] if model.revision else []
+    parallel = len(place.gpus) if place else model.tensor_parallel or 1
+    if parallel > 1:
+        flags += ["--tensor-parallel-size", str(parallel)]
+    if place:
+        flags += ["--gpu-memory-utilization", f"{int(place.share * 100) / 100:.2f}"]  # rounded down: the sum must fit
+    if model.context:
+        flags += ["--max-model-len", str(model.context)]
+    flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files
+    flags += ["--enable-prefix-caching"]
+    if isinstance(model, RewardConfig) and (model.kind or kind_of(model.model or "")) == "qwen-prm":
+        flags += ["--hf-overrides", json.dumps(LAST_STEP)]
+    return [*flags, *model.flags]
+
+
+def offline_flags(config: Config, role: Role, gpus: Sequence[GPU]) -> list[str]:
+    """Flags of an engine in this process, which shares all GPUs with the others: by memory, or by sleeping.
+
+    Raises:
+        ConfigurationError: they do not fit.
+    """
+    models = {each: config.role(each) for each in ROLES if config.role(each).ours}
+    if config.serve.sleep:
+        models = {role: models[role]}
+    placed = place(models, gpus[:1]) if gpus and not models[role].tensor_parallel else {}
+    return engine_flags(models[role], placed.get(role))
+
+
+def _server(config: Config, role: Role, url: str, place: Place | None) -> ServerPlan:
+    model = config.role(role)
+    name = model.model or ""
+    address = ["--host", config.serve.host, "--port", str(model.port or PORTS[role])]
+    front = ["--enable-prompt-tokens-details"]  # cached tokens are told, and cost nothing
+    command = ("vllm", "serve", name, *address, *front, *engine_flags(model, place))
+    visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus))} if place else {}
+    return ServerPlan(role, name, url, command, place.gpus if place else (), visible)
