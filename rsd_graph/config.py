@@ -237,9 +237,9 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     laid = dict(below)
     for key, value in above.items():
-        under = below.get(key)
+        under = below.get(key, {})
+        if isinstance(value, dict) and not isinstance(under, dict):
+            continue  # it is refused as it stands
         elsewhere = isinstance(value, dict) and {"url", "path", "model"} & value.keys()
-        laid[key] = (
-            {**under, **value} if isinstance(under, dict) and isinstance(value, dict) and not elsewhere else value
-        )
+        laid[key] = {**under, **value} if isinstance(value, dict) and not elsewhere else value
     return laid

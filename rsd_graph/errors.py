@@ -63,6 +63,8 @@ class ModelResponseError(ModelError):
 class ModelUnavailableError(ModelResponseError):
     """The server cannot answer now: it is overloaded, starting, or failing (429 or 5xx)."""
 
+    failing: bool = False
+    """Whether it has failed at this request (500), rather than put it off."""
     retry_after: float | None = None
     """Seconds after which the server wants to be asked again, where it says so."""
 

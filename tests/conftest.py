@@ -83,6 +83,12 @@ class FakeServer:
         handler.wfile.write(content)
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow one another at once, and are few."""
+    monkeypatch.setenv("RSD_NO_WAITING", "1")
+
+
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     """A fake HTTP server."""

@@ -10,7 +10,7 @@ def test_everything_has_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Without a file, the embedded models and the paper's settings."""
     monkeypatch.chdir(tmp_path)
     config = load_config(None)
-    assert (config.draft.url, config.draft.path, config.reward.kind) == (None, None, "confidence")
+    assert (config.draft.url, config.draft.path, config.reward.kind) == (None, None, None)
     assert config.settings.threshold == 0.7
 
 
@@ -34,9 +34,18 @@ def test_the_file_in_the_current_folder_is_read(tmp_path: Path, monkeypatch: pyt
         ("[draft]\nurl = 'host:8000'", r"draft\.url"),
         ("[draft]\nurl = 'http://a'\npath = 'b'", "not both"),
         ("[draft]\nurl = 'http://host:abc'", r"draft\.url: .*got 'http://host:abc'"),
-        ("[draft]\nmodel = 'm'", "give its `url`"),
+        ("[draft]\napi_key_env = 'K'", "give its `url`"),
+        ("[draft]\nmodel = 'm'\npath = 'b'", "`model` or `path`"),
+        ("[draft]\nurl = 'http://a'\ngpus = [0]", "`gpus`: for a model that is started here"),
+        ("[draft]\nmodel = 'm'\ngpus = [0, 1]\ntensor_parallel = 4", "number of `gpus`"),
+        ("[draft]\nmodel = 'm'\nreplicas = ['http://b']", "beside `url`"),
+        ("[draft]\nurl = 'http://a'\nreplicas = ['b']", r"draft\.replicas"),
+        ("[reward]\nkind = 'skywork'", "needs a `model` or a `url`"),
+        ("[reward]\nurl = 'http://a'\nengine = 'transformers'", "no `url`"),
+        ("preset = 'gpt'", "none called 'gpt'; there are qwen2.5-math-7b"),
+        ("preset = 5", r"preset: .*got 5"),
         ("[reward]\nkind = 'prm'", r"reward\.kind"),
-        ("[reward]\nkind = 'confidence'\nurl = 'http://a'", "a judge's"),
+        ("[reward]\nkind = 'confidence'\nurl = 'http://a'", "the draft's own"),
         ("settings = 5", r"settings: .*got 5"),
     ],
 )
@@ -49,11 +58,38 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_an_address_of_a_reward_is_a_judges(tmp_path: Path) -> None:
-    """Nobody names a server for the draft's own confidence."""
+def test_a_file_goes_over_its_preset(tmp_path: Path) -> None:
+    """Key by key, but a table that names another model replaces the preset's."""
     file = tmp_path / "rsd.toml"
-    file.write_text('[reward]\nurl = "http://a"\n')
-    assert load_config(file).reward.kind == "judge"
+    file.write_text(
+        'preset = "qwen2.5-math-7b"\n[draft]\ncontext = 2048\n[target]\nmodel = "mine-8b"\n[reward]\nkind = "outcome"\n'
+    )
+    config = load_config(file)
+    assert (config.draft.model, config.draft.context) == ("Qwen/Qwen2.5-Math-1.5B-Instruct", 2048)
+    assert (config.target.model, config.target.context) == ("mine-8b", None)
+    assert (config.reward.model, config.reward.kind) == ("Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B", "outcome")
+    assert load_config(file, {"preset": "llama-3-8b"}).draft.model == "meta-llama/Llama-3.2-1B-Instruct"
+
+
+def test_a_model_without_address_is_where_rsd_serve_puts_it(tmp_path: Path) -> None:
+    """One file tells `rsd serve` what to start and `rsd solve` where it is."""
+    file = tmp_path / "rsd.toml"
+    file.write_text('[draft]\nmodel = "a"\n[target]\nmodel = "b"\nport = 9000\n[reward]\nurl = "http://c"\n')
+    config = load_config(file)
+    assert config.address("draft") == "http://127.0.0.1:8000"
+    assert config.address("target") == "http://127.0.0.1:9000"
+    assert config.address("reward") == "http://c"
+    assert load_config(file, {"mode": "offline"}).address("draft") is None
+
+
+def test_listening_further_takes_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond this machine, servers without a key are not started."""
+    monkeypatch.delenv("RSD_API_KEY", raising=False)
+    assert load_config(None).serve.api_key is None
+    with pytest.raises(ConfigurationError, match="RSD_API_KEY"):
+        _ = load_config(None, {"serve": {"host": "0.0.0.0"}}).serve.api_key
+    monkeypatch.setenv("RSD_API_KEY", "secret")
+    assert load_config(None).serve.api_key == "secret"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

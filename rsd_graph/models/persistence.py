@@ -1,5 +1,6 @@
 """The one layer of retries: which errors may pass, how long to wait, and when to give up."""
 
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,10 +10,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from rsd_graph.errors import ModelUnavailableError, ModelUnreachableError
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
 """Seconds; no server's `Retry-After` is taken for longer."""
+FAILING_WAIT = 1.0
+"""Seconds; vLLM answers 500 for a moment when its engine has died, and is gone then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +29,9 @@ class Persistence:
     """
 
     attempts: int = 3
-    """Attempts at a server that has not answered yet: its address may be wrong."""
+    """Attempts at a server that has not answered yet, for its address may be wrong, or that fails at the request."""
     patience: float = 600
-    """Seconds to wait for one that has: it is overloaded, or starts again."""
+    """Seconds to wait for one that has answered: it is overloaded, or starts again."""
 
     async def ask(self, call: Callable[[], Awaitable[T]], *, has_answered: Callable[[], bool], places: int = 1) -> T:
         """Call until it works or there is no hope left.
@@ -40,26 +45,43 @@ class Persistence:
             What the last call raised.
         """
         backoff = wait_random_exponential(multiplier=0.2, max=5)
+        waits = "RSD_NO_WAITING" not in os.environ  # a switch for tests
 
         async def attempt() -> T:
             return await call()
 
         def wait(state: RetryCallState) -> float:
-            if state.attempt_number % places or "RSD_NO_WAITING" in os.environ:  # the switch is for tests
+            if state.attempt_number % places or not waits:
                 return 0.0
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.retry_after if isinstance(error, ModelUnavailableError) else None
-            return max(backoff(state), min(asked or 0.0, LONGEST_WAIT))
+            return max(backoff(state), _least_wait(_error(state)))
 
         def stop(state: RetryCallState) -> bool:
             if state.attempt_number < self.attempts * places:
                 return False
-            return not has_answered() or (state.seconds_since_start or 0.0) >= self.patience
+            error = _error(state)
+            failing = isinstance(error, ModelUnavailableError) and error.failing
+            impatient = not waits or (state.seconds_since_start or 0.0) >= self.patience
+            return failing or not has_answered() or impatient
+
+        def tell(state: RetryCallState) -> None:
+            if state.attempt_number == self.attempts * places:
+                logger.warning("%s; asking again, for %.0f s at most", _error(state), self.patience)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ModelUnreachableError, ModelUnavailableError)),
             stop=stop,
             wait=wait,
+            before_sleep=tell,
             reraise=True,
         )
         return await retrying(attempt)
+
+
+def _least_wait(error: BaseException | None) -> float:
+    if not isinstance(error, ModelUnavailableError):
+        return 0.0
+    return FAILING_WAIT if error.failing else min(error.retry_after or 0.0, LONGEST_WAIT)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -156,6 +156,7 @@ def model_error(error: Exception, where: str) -> ModelError:
                 or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
             ):
                 unavailable = ModelUnavailableError(what)
+                unavailable.failing = error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
                 with suppress(KeyError, ValueError):  # it may also be a date, which no model server sends
                     unavailable.retry_after = float(error.response.headers["retry-after"])
                 return unavailable

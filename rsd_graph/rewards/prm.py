@@ -12,9 +12,9 @@ server's prefix cache. A step costs its own tokens, however long the answer has 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from langchain_core.messages import BaseMessage
 
@@ -66,7 +66,7 @@ class Engine(Protocol):
         ...
 
 
-Recipe = Callable[[Engine, str, Sequence[str]], Awaitable[Score]]
+Recipe = Callable[[Engine, str, Sequence[str]], Coroutine[Any, Any, Score]]
 """Scores the last of some steps: (engine, problem, steps' texts) -> score."""
 
 

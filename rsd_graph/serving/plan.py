@@ -126,8 +126,8 @@ def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role,
         if left < 0:
             raise ConfigurationError(
                 f"GPU {index} ({size[index]:.0f} GiB) is {-left:.0f} GiB too small for "
-                f"{', '.join(f'{tenant.role} {tenant.model.model}' for tenant in here)}: use more GPUs, a quantised model, "
-                "or a server elsewhere (`url`)"
+                f"{', '.join(f'{tenant.role} {tenant.model.model}' for tenant in here)}: use more GPUs, a quantised "
+                "model, or a server elsewhere (`url`)"
             )
         growing = sum(tenant.model.memory is None for tenant in here)
         free[index] = left / growing if growing else 0.0  # for each
@@ -142,7 +142,7 @@ def _given(tenant: _Tenant, size: Mapping[int, float]) -> tuple[int, ...]:
 
 
 def _fewest(tenant: _Tenant, free: Mapping[int, float], size: Mapping[int, float]) -> tuple[int, ...]:
-    """The smallest power of two of GPUs that the model fits on, those with most room; the largest if none is enough."""
+    """The smallest power of two of GPUs that the model fits on, those with most room; the largest if none is."""
     parallel = tenant.model.tensor_parallel or 1
     if parallel > len(size):
         raise ConfigurationError(
@@ -170,7 +170,7 @@ def _weights_gib(role: Role, model: ModelConfig) -> float:
     parameters = model.parameters or _parameters_in(name)
     if parameters is None:
         raise ConfigurationError(
-            f"{role}: the name {name!r} does not say how large the model is; give `parameters`, or `memory` as its share"
+            f"{role}: the name {name!r} does not say how large the model is; give its `parameters`, or its `memory`"
         )
     size = next((size for pattern, size in BYTES_A_PARAMETER if re.search(pattern, name, re.IGNORECASE)), 2.0)
     return parameters * size / GIB

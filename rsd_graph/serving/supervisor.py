@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ STOP_SECONDS = 20.0
 STABLE_SECONDS = 600.0
 """After which a server that died is taken for one that dies for the first time."""
 TAIL_LINES = 12
+TAIL_BYTES = 16384
 
 
 class Watcher(Protocol):
@@ -42,7 +42,7 @@ class Watcher(Protocol):
         """A server has changed its state."""
 
     def log(self, server: ServerPlan, line: str) -> None:
-        """A server has written to its log."""
+        """What a server that starts has written to its log last."""
 
     def ready(self) -> None:
         """All servers answer."""
@@ -149,8 +149,7 @@ class _Process:
         self._watcher = watcher
         self._environment = server.environment | ({"VLLM_API_KEY": api_key} if api_key else {})
         self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._started_at = 0
         watcher.state(server, "waiting")
 
     @property
@@ -174,19 +173,19 @@ class _Process:
         self._watcher.state(self.server, "starting")
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            self._process = await asyncio.create_subprocess_exec(
-                *self.server.command,
-                env={**os.environ, **self._environment},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                limit=2**20,
-                start_new_session=True,  # Ctrl-C is ours to handle, and the whole group can be ended
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-            )
+            with self._log.open("ab") as log:  # not a pipe, which a grandchild would hold open
+                self._started_at = log.tell()
+                self._process = await asyncio.create_subprocess_exec(
+                    *self.server.command,
+                    env={**os.environ, **self._environment},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C is ours to handle, and the whole group can be ended
+                    preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                )
         except OSError as error:
             raise ServingError(f"cannot start the {self.server.role}'s server: {error}") from error
-        self._reading = asyncio.create_task(self._read(self._process))
 
     async def answers(self, seconds: float) -> None:
         """Wait until the server says that it is well.
@@ -204,16 +203,17 @@ class _Process:
                     if (await client.get(f"{self.server.url}/health")).status_code == HTTPStatus.OK:
                         self._watcher.state(self.server, "ready")
                         return
+                for line in self._last_lines(1):
+                    self._watcher.log(self.server, line)
                 await asyncio.sleep(HEALTH_SECONDS)
         raise self.failed(f"did not answer within {seconds:.0f} s")
 
     async def ended(self) -> int:
         """Wait until the process is gone, end what it has left behind, and return its exit code."""
-        if self._process is None or self._reading is None:
+        if self._process is None:
             raise ServingError(f"the {self.server.role}'s server was not started")
         code = await self._process.wait()
         self._signal(signal.SIGKILL)
-        await self._reading
         return code
 
     async def restart_after(self, seconds: float, why: str) -> None:
@@ -236,7 +236,7 @@ class _Process:
 
     def failed(self, how: str) -> ServingError:
         """The error to raise, with the server's last words."""
-        words = "".join(f"\n    {line}" for line in self._tail)
+        words = "".join(f"\n    {line}" for line in self._last_lines(TAIL_LINES))
         return ServingError(f"the {self.server.role}'s server {how}. Its log is {self._log}; it ends:{words}")
 
     def _signal(self, number: signal.Signals) -> None:
@@ -244,25 +244,14 @@ class _Process:
             with suppress(ProcessLookupError):  # the group is empty
                 os.killpg(self._process.pid, number)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        """Copy the output to the log until it ends."""
-        output = process.stdout
-        if output is None:  # it is piped
-            return
-        with self._log.open("ab", buffering=0) as log:
-            while True:
-                try:
-                    line = await output.readline()
-                except ValueError:  # a line longer than the limit
-                    continue
-                if not line:
-                    return
-                with suppress(OSError):  # a full disk is no reason to end the server
-                    log.write(line)
-                text = line.decode(errors="replace").strip()
-                if text:
-                    self._tail.append(text)
-                    self._watcher.log(self.server, text)
+    def _last_lines(self, count: int) -> list[str]:
+        """What the process wrote last."""
+        with suppress(OSError), self._log.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(self._started_at, end - TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+            return [line.strip() for line in lines if line.strip()][-count:]
+        return []
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,28 @@
+"""Stands in for `vllm serve`: answers /health after a while, and has a child that must not outlive it.
+
+Told what to do by its model's name: `never` ends at once, `deaf` never answers, anything else is well.
+"""
+
+import subprocess
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+
+class Health(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+model, port = sys.argv[2], int(sys.argv[sys.argv.index("--port") + 1])
+print(f"loading {model}", flush=True)
+if model == "never":
+    print("no such model", flush=True)
+    sys.exit(3)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+if model == "deaf":
+    time.sleep(600)
+HTTPServer(("127.0.0.1", port), Health).serve_forever()

@@ -1,0 +1,206 @@
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rsd_graph.config import Role
+from rsd_graph.errors import ServingError
+from rsd_graph.serving.plan import ServerPlan
+from rsd_graph.serving.supervisor import Limits, State, Supervisor, _groups, _Process
+
+FAKE = Path(__file__).with_name("fake_vllm.py")
+
+
+class Watch:
+    """Remembers what happened, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[str, State]] = []
+        self.lines: list[str] = []
+        self.all_ready = asyncio.Event()
+        self.changed = asyncio.Condition()
+
+    def state(self, server: ServerPlan, state: State, detail: str = "") -> None:  # noqa: ARG002
+        self.states.append((server.role, state))
+        with suppress(RuntimeError):  # before the loop runs
+            self.telling = asyncio.create_task(self._tell())
+
+    def log(self, server: ServerPlan, line: str) -> None:
+        self.lines.append(f"{server.role}: {line}")
+
+    async def _tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    def ready(self) -> None:
+        self.all_ready.set()
+
+    async def until(self, role: str, state: State, times: int) -> None:
+        """At most half a minute."""
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(lambda: self.states.count((role, state)) >= times)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def fake(role: Role, model: str = "well", gpus: tuple[int, ...] = (0,)) -> ServerPlan:
+    port = free_port()
+    command = (sys.executable, str(FAKE), model, "--port", str(port))
+    return ServerPlan(role, model, f"http://127.0.0.1:{port}", (command[0], command[1], "serve", *command[2:]), gpus)
+
+
+def pids(folder: Path) -> set[int]:
+    """Processes that name this folder in their environment, zombies aside."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            mark = f"RSD_TEST_FOLDER={folder}".encode() in (process / "environ").read_bytes().split(b"\0")
+            if mark and int(process.name) != os.getpid():
+                found.add(int(process.name))
+    return found
+
+
+def supervise(
+    servers: list[ServerPlan],
+    folder: Path,
+    during: Callable[[Watch], Awaitable[None]],
+    limits: Limits | None = None,
+) -> Watch:
+    """Run the servers, do something once all are ready, stop; nothing may be left."""
+    marked = [
+        ServerPlan(each.role, each.model, each.url, each.command, each.gpus, {"RSD_TEST_FOLDER": str(folder)})
+        for each in servers
+    ]
+
+    async def run() -> Watch:
+        watch = Watch()
+        running = asyncio.create_task(Supervisor(marked, logs=folder, watcher=watch, limits=limits).run())
+        ready = asyncio.create_task(watch.all_ready.wait())
+        try:
+            await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                await during(watch)
+        finally:
+            ready.cancel()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        return watch
+
+    try:
+        return asyncio.run(run())
+    finally:
+        assert not pids(folder)
+
+
+def main_pid(folder: Path, server: ServerPlan) -> int:
+    """The fake server itself, not its child."""
+    for pid in pids(folder):
+        with suppress(OSError):
+            if server.url.rsplit(":", 1)[1].encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    raise AssertionError("it does not run")
+
+
+async def healthy(server: ServerPlan) -> bool:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"{server.url}/health")).is_success
+
+
+def test_servers_start_run_and_leave_nothing(tmp_path: Path) -> None:
+    """All answer once they are said to be ready; logs are kept; their children end with them."""
+    draft, target = fake("draft"), fake("target")
+
+    async def check(_: Watch) -> None:
+        assert await healthy(draft)
+        assert await healthy(target)
+        assert len(pids(tmp_path)) == 4
+
+    watch = supervise([draft, target], tmp_path, check)
+    # one GPU: one after the other
+    assert watch.states.index(("draft", "ready")) < watch.states.index(("target", "starting"))
+    assert set(watch.states[-2:]) == {("draft", "stopped"), ("target", "stopped")}
+    assert "draft: loading well" in watch.lines
+    assert (tmp_path / "target.log").read_text() == "loading well\n"
+
+
+def test_a_server_that_is_killed_starts_again(tmp_path: Path) -> None:
+    """What it left behind is ended first, so that its port and its memory are free."""
+    draft = fake("draft")
+
+    async def kill(watch: Watch) -> None:
+        before = pids(tmp_path)
+        os.kill(main_pid(tmp_path, draft), signal.SIGKILL)
+        await watch.until("draft", "ready", 2)
+        assert await healthy(draft)
+        assert not before & pids(tmp_path)
+
+    watch = supervise([draft], tmp_path, kill)
+    assert ("draft", "restarting") in watch.states
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    """Its exit code and its last words; the others are stopped."""
+    servers = [fake("draft"), fake("target", "never", gpus=(1,))]
+    with pytest.raises(ServingError, match=r"(?s)target's server ended with code 3 .*target\.log.*no such model"):
+        supervise(servers, tmp_path, _nothing)
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    """After its time, with its log's end."""
+    with pytest.raises(ServingError, match=r"(?s)did not answer within 1 s.*loading deaf"):
+        supervise([fake("draft", "deaf")], tmp_path, _nothing, Limits(start_seconds=1))
+
+
+def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+    """Restarts are bounded."""
+    draft = fake("draft")
+
+    async def kill_for_ever(watch: Watch) -> None:
+        for times in range(2, 5):
+            os.kill(main_pid(tmp_path, draft), signal.SIGKILL)
+            await watch.until("draft", "ready" if times < 4 else "stopped", times if times < 4 else 1)
+
+    with pytest.raises(ServingError, match="has ended 3 times in a row"):
+        supervise([draft], tmp_path, kill_for_ever, Limits(restarts=2, longest_wait=0.01))
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    """Before anything starts."""
+    draft = fake("draft")
+    with (
+        socket.create_server(("127.0.0.1", int(draft.url.rsplit(":", 1)[1]))),
+        pytest.raises(ServingError, match=r"is taken: .*another `port`"),
+    ):
+        supervise([draft], tmp_path, _nothing)
+
+
+def test_servers_that_share_a_gpu_start_in_turn(tmp_path: Path) -> None:
+    """Also through a third one; all that run on the processor as well; others side by side."""
+
+    def grouped(*gpus: tuple[int, ...]) -> list[list[int]]:
+        watch = Watch()
+        processes = [
+            _Process(fake("draft", str(index), gpus=each), tmp_path, watch, None) for index, each in enumerate(gpus)
+        ]
+        return [[int(process.server.model) for process in group] for group in _groups(processes)]
+
+    assert grouped((0,), (1,), (2,)) == [[0], [1], [2]]
+    assert grouped((0,), (1,), (0, 1)) == [[0, 1, 2]]
+    assert grouped((), (), ()) == [[0, 1, 2]]
+    assert grouped((0,), (1,), (1,)) == [[0], [1, 2]]
+
+
+async def _nothing(_: Watch) -> None: ...
