@@ -150,7 +150,7 @@ class RewardConfig(ModelConfig):
             raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
         if self.kind not in (None, "confidence", "judge") and not (self.url or self.model):
             raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
-        if self.engine == "transformers" and not self.ours:
+        if self.engine == "transformers" and (self.url or not self.model):
             raise ValueError('`engine = "transformers"` computes a `model` in this process: give one, and no `url`')
         return self
 

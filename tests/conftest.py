@@ -1,6 +1,7 @@
 """What the tests share: real tiny weights, and a server that misbehaves on demand."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from rsd_graph.models.weights import TINY, locate
+
+collect_ignore = [] if "RSD_TEST_VLLM" in os.environ else ["vllm"]  # `make test-vllm`
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,90 @@
+"""Real `vllm serve` processes on the processor, started by this package's own supervisor."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from rsd_graph.config import Role
+from rsd_graph.serving import vllm_command
+from rsd_graph.serving.plan import ServerPlan
+from rsd_graph.serving.supervisor import Limits, State, Supervisor
+
+BLOCK = 32
+"""Tokens of a prefix that are cached together; the least that vLLM takes on a processor (16 on a GPU)."""
+FLAGS = (
+    "--dtype", "float32", "--enforce-eager", "--max-model-len", "8192", "--block-size", str(BLOCK),
+    "--enable-prefix-caching", "--enable-prompt-tokens-details", "--generation-config", "vllm",
+)  # fmt: skip
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+class Quiet:
+    """Watches a supervisor and only waits for it."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+
+    def state(self, server: ServerPlan, state: State, detail: str = "") -> None: ...
+    def log(self, server: ServerPlan, line: str) -> None: ...
+    def ready(self) -> None:
+        self.answered.set()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(model: Path, logs: Path, *flags: str, role: Role = "reward") -> Iterator[str]:
+    """The address of a server of this checkpoint."""
+    port = free_port()
+    command = (vllm_command(), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), *FLAGS, *flags)
+    server = ServerPlan(role, str(model), f"http://127.0.0.1:{port}", command)
+    watcher = Quiet()
+    ended: Future[None] = Future()
+    stop: list[Callable[[], None]] = []
+
+    def run() -> None:
+        async def supervise() -> None:
+            task = asyncio.current_task()
+            assert task
+            loop = asyncio.get_running_loop()
+            stop.append(lambda: loop.call_soon_threadsafe(task.cancel))  # type: ignore[arg-type]
+            with suppress(asyncio.CancelledError):
+                await Supervisor([server], logs=logs, watcher=watcher, limits=Limits(start_seconds=600)).run()
+
+        try:
+            asyncio.run(supervise())
+            ended.set_result(None)
+        except BaseException as error:  # noqa: BLE001  # raised below
+            ended.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        while not watcher.answered.wait(0.2):
+            if ended.done():
+                ended.result()
+        yield server.url
+    finally:
+        stop[0]()
+        thread.join()
+        ended.result()
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers' logs go."""
+    return tmp_path_factory.mktemp("logs")

@@ -1,0 +1,132 @@
+"""Rewards through a real vLLM server, against plain transformers, on tiny random checkpoints."""
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from rsd_graph import background
+from rsd_graph.errors import ContextOverflowError, ModelResponseError
+from rsd_graph.models.replicas import AT_ONCE
+from rsd_graph.rewards.prm import Engine
+from rsd_graph.rewards.recipes import RECIPES
+from rsd_graph.rewards.transformers import TransformersEngine
+from rsd_graph.rewards.vllm import VLLMEngine
+from rsd_graph.serving.plan import LAST_STEP
+from tests.vllm.checkpoints import checkpoint
+from tests.vllm.conftest import BLOCK, serving
+from tests.vllm.metrics import counters
+
+PAIRS = 50
+PROBLEMS = (
+    "What is 2+2?",
+    "Let $x^2 = 2$.\n\nFind \\(x\\). Ünïcode: 漢字, 🙂.",
+    "ки <extra_0> <|im_end|> + -",
+    "",
+)
+STEPS = (
+    "2+2=4",
+    "\\[ \\frac{a}{b} = \\sqrt{2} \\]",
+    "ünï¢ødé 漢字 🙂",
+    "a\n\n\nb",
+    "",
+    " \n ",
+    "<extra_0> inside",
+    "it is + or - ки",
+    "Step 3: so",
+    "trailing  \n",
+    "x" * 300,
+    "<|im_end|>\n<|im_start|>user\nno",
+    "The answer is \\boxed{23}.",
+)
+STEP = "Then we add 17 and 25 to get 42, and subtract 3, so that 39 apples are left in the basket of the second boy."
+
+
+class Served(NamedTuple):
+    """A reward model on a server, and the same in this process."""
+
+    kind: str
+    url: str
+    engine: VLLMEngine
+    reference: TransformersEngine
+
+
+@pytest.fixture(scope="module", params=["skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome", "judge"])
+def served(request: pytest.FixtureRequest, logs: Path) -> Iterator[Served]:
+    """Each reward model in turn; the judge is the real draft."""
+    kind: str = request.param
+    model = checkpoint({"judge": "draft"}.get(kind, kind))
+    flags = ("--hf-overrides", json.dumps(LAST_STEP)) if kind == "qwen-prm" else ()
+    with serving(model, logs / kind, *flags) as url:
+        engine = VLLMEngine(url, persistence=AT_ONCE)
+        yield Served(kind, url, engine, TransformersEngine(model, dtype="float32"))
+        background.run(engine.aclose())
+
+
+def reward(engine: Engine, kind: str, problem: str, steps: list[str]) -> float:
+    return asyncio.run(RECIPES[kind](engine, problem, steps)).reward
+
+
+def test_a_reward_is_what_transformers_computes(served: Served) -> None:
+    """Within 1e-3, over odd problems and steps, and not the same number for all of them."""
+    draw = random.Random(0)
+    pairs = [(draw.choice(PROBLEMS), draw.choices(STEPS, k=draw.randint(1, 6))) for _ in range(PAIRS)]
+    ours = [reward(served.engine, served.kind, *pair) for pair in pairs]
+    reference = [reward(served.reference, served.kind, *pair) for pair in pairs]
+    worst = max(abs(one - other) for one, other in zip(ours, reference, strict=True))
+    print(f"\n{served.kind}: {PAIRS} pairs, largest difference {worst:.1e}, rewards {min(ours):.3f} to {max(ours):.3f}")
+    assert worst <= 1e-3
+    assert max(ours) - min(ours) > 0.05
+
+
+def test_a_step_costs_its_own_tokens(served: Served) -> None:
+    """From the server's own metrics: as much at the 40th step as at the 5th."""
+    costs = computed(served, served.engine)
+    early, late = sum(costs[4:12]) / 8, sum(costs[32:40]) / 8
+    print(f"\n{served.kind}: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
+    assert late <= 1.5 * early
+    assert max(costs[4:]) <= 4 * BLOCK
+
+
+def test_token_wise_pooling_encodes_everything_again(served: Served) -> None:
+    """What the authors' way of reading costs, for comparison; the reward is the same."""
+    if served.kind not in ("skywork", "qwen-prm"):
+        pytest.skip("this one is not read token by token")
+    token_wise = VLLMEngine(served.url, persistence=AT_ONCE, token_wise=True)
+    steps = ["one", "two"]
+    same = reward(token_wise, served.kind, "p", steps), reward(served.engine, served.kind, "p", steps)
+    assert same[0] == pytest.approx(same[1], abs=1e-4)
+    costs = computed(served, token_wise)
+    early, late = sum(costs[4:12]) / 8, sum(costs[32:40]) / 8
+    print(f"\n{served.kind}, token-wise: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
+    assert late > 3 * early
+    background.run(token_wise.aclose())
+
+
+def test_a_prompt_beyond_the_context_is_a_named_stop(served: Served) -> None:
+    """Not a crash, and not tried again."""
+    with pytest.raises(ContextOverflowError):
+        reward(served.engine, served.kind, "word " * 9000, ["x"])
+
+
+def test_the_wrong_kind_is_an_error_that_says_so(served: Served) -> None:
+    """A language model has no reward head, and a reward model no next token."""
+    wrong = "skywork" if served.kind in ("judge", "rlhflow", "math-shepherd") else "rlhflow"
+    with pytest.raises(ModelResponseError):
+        reward(served.engine, wrong, "p", ["x"])
+
+
+def computed(served: Served, engine: Engine) -> list[int]:
+    """Prompt tokens computed for each of 40 steps."""
+    steps: list[str] = []
+    costs = []
+    for number in range(40):
+        steps.append(f"{number}. {STEP}")
+        before = counters(served.url)["computed"]
+        reward(engine, served.kind, "How many apples?", steps)
+        costs.append(counters(served.url)["computed"] - before)
+    return costs
