@@ -44,7 +44,9 @@ async def main() -> None:
     if options.judge:
         for name, weights in (("judge, 0.5B", DRAFT), ("judge, 1.5B", TARGET)):
             model = EmbeddedLlamaCpp(weights, slots=CONCURRENCY, context=2048)
-            chat = ChatOpenAI(base_url=f"{await model.url()}/v1", api_key=SecretStr("none"), model=model.name)
+            chat = ChatOpenAI(
+                base_url=f"{await model.url()}/v1", api_key=SecretStr("none"), model=model.name, max_retries=0
+            )
             rewards[name] = JudgeReward(chat, name=name, turn=model.turn)
     table = Table("solutions", "right", "reward", "AUC, product", "AUC, lowest step", "ms a step")
     for file in options.solutions:

@@ -1,7 +1,8 @@
 """Reward model architectures for vLLM; imported by vLLM's own processes alone.
 
-Both answer two tasks. `classify` reads the head at the last token, and thereby uses the prefix cache; `token_classify`
-reads it at every token, for those who want all steps at once, and encodes everything anew.
+Both can be read in two ways, of which vLLM serves one: `classify`, the default, reads the head at the last token and
+thereby uses the prefix cache; `token_classify` (`--pooler-config '{"task": "token_classify"}'`) reads it at every
+token, for those who want all steps at once, and encodes everything anew.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
 from rsd_graph.serving.plan import LAST_STEP
 from tests.vllm.checkpoints import checkpoint
-from tests.vllm.conftest import BLOCK, serving
+from tests.vllm.conftest import serving
 from tests.vllm.metrics import counters
 
 PAIRS = 50
@@ -85,26 +85,9 @@ def test_a_reward_is_what_transformers_computes(served: Served) -> None:
 
 def test_a_step_costs_its_own_tokens(served: Served) -> None:
     """From the server's own metrics: as much at the 40th step as at the 5th."""
-    costs = computed(served, served.engine)
-    early, late = sum(costs[4:12]) / 8, sum(costs[32:40]) / 8
+    early, late = computed_early_and_late(served.engine, served.url, served.kind)
     print(f"\n{served.kind}: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
     assert late <= 1.5 * early
-    assert max(costs[4:]) <= 4 * BLOCK
-
-
-def test_token_wise_pooling_encodes_everything_again(served: Served) -> None:
-    """What the authors' way of reading costs, for comparison; the reward is the same."""
-    if served.kind not in ("skywork", "qwen-prm"):
-        pytest.skip("this one is not read token by token")
-    token_wise = VLLMEngine(served.url, persistence=AT_ONCE, token_wise=True)
-    steps = ["one", "two"]
-    same = reward(token_wise, served.kind, "p", steps), reward(served.engine, served.kind, "p", steps)
-    assert same[0] == pytest.approx(same[1], abs=1e-4)
-    costs = computed(served, token_wise)
-    early, late = sum(costs[4:12]) / 8, sum(costs[32:40]) / 8
-    print(f"\n{served.kind}, token-wise: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
-    assert late > 3 * early
-    background.run(token_wise.aclose())
 
 
 def test_a_prompt_beyond_the_context_is_a_named_stop(served: Served) -> None:
@@ -120,13 +103,31 @@ def test_the_wrong_kind_is_an_error_that_says_so(served: Served) -> None:
         reward(served.engine, wrong, "p", ["x"])
 
 
-def computed(served: Served, engine: Engine) -> list[int]:
-    """Prompt tokens computed for each of 40 steps."""
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [("skywork", ("--pooler-config", '{"task": "token_classify"}')), ("qwen-prm", ())],
+)
+def test_token_wise_pooling_encodes_everything_again(kind: str, flags: Sequence[str], logs: Path) -> None:
+    """How vLLM serves these models otherwise: the same rewards, at a price that grows with the answer."""
+    with serving(checkpoint(kind), logs / f"{kind}-token-wise", *flags) as url:
+        engine = VLLMEngine(url, persistence=AT_ONCE)
+        reference = TransformersEngine(checkpoint(kind), dtype="float32")
+        for problem in PROBLEMS:
+            ours = reward(engine, kind, problem, list(STEPS))
+            assert ours == pytest.approx(reward(reference, kind, problem, list(STEPS)), abs=1e-3)
+        early, late = computed_early_and_late(engine, url, kind)
+        print(f"\n{kind}, token-wise: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
+        assert late > 3 * early
+        background.run(engine.aclose())
+
+
+def computed_early_and_late(engine: Engine, url: str, kind: str) -> tuple[float, float]:
+    """Prompt tokens that the server computed for a step, of 40: the mean of steps 5 to 12, and of 33 to 40."""
     steps: list[str] = []
     costs = []
     for number in range(40):
         steps.append(f"{number}. {STEP}")
-        before = counters(served.url)["computed"]
-        reward(engine, served.kind, "How many apples?", steps)
-        costs.append(counters(served.url)["computed"] - before)
-    return costs
+        before = counters(url)["computed"]
+        reward(engine, kind, "How many apples?", steps)
+        costs.append(counters(url)["computed"] - before)
+    return sum(costs[4:12]) / 8, sum(costs[32:40]) / 8

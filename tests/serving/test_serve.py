@@ -1,0 +1,85 @@
+"""`rsd serve` as users run it; the servers are fakes (real ones: `make test-vllm`)."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rsd_graph.cli import app
+from tests.serving.test_supervisor import free_port
+
+FAKE = Path(__file__).with_name("fake_vllm.py")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def serve(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["serve", *arguments])
+
+
+def test_serve_prints_what_it_would_run() -> None:
+    """`--dry-run` plans for GPUs that are not here, and starts nothing."""
+    result = serve("--preset", "qwen2.5-math-72b", "--gpus", "4", "--dry-run")
+    assert result.exit_code == 0
+    assert (
+        "# target: http://127.0.0.1:8001\nCUDA_VISIBLE_DEVICES=0,1,2,3 vllm serve Qwen/Qwen2.5-Math-72B-I"
+        in result.output
+    )
+    assert result.output.count("vllm serve") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to serve"),
+        (["--preset", "nothing"], "there is none called 'nothing'"),
+        (["--preset", "qwen2.5-math-72b", "--gpus", "1", "--dry-run"], "too small"),
+        (["--gpu-memory", "40"], "say how many"),
+        (["--preset", "qwen2.5-math-7b", "--gpus", "0", "--host", "0.0.0.0"], "RSD_API_KEY"),
+        (["--preset", "qwen2.5-math-7b", "--gpus", "0"], "no `vllm` command"),
+    ],
+)
+def test_serve_says_what_is_wrong(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything starts, and without a traceback."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.delenv("RSD_API_KEY", raising=False)
+    result = serve(*arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_servers_run_until_asked_to_stop(number: signal.Signals, tmp_path: Path) -> None:
+    """It says when they are ready and what to do next; asked to stop, it ends well."""
+    vllm = tmp_path / "vllm"
+    vllm.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
+    vllm.chmod(0o755)
+    ports = free_port(), free_port()
+    tables = [
+        f'[{role}]\nmodel = "m-1B"\nport = {port}\n' for role, port in zip(("draft", "reward"), ports, strict=True)
+    ]
+    (tmp_path / "rsd.toml").write_text("".join(tables))
+    command = [sys.executable, "-m", "rsd_graph.cli", "serve"]
+    with subprocess.Popen(command, env={"PATH": str(tmp_path)}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        lines = []
+        while not lines or "ready: rsd solve" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+        time.sleep(0.1)
+        process.send_signal(number)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert rest.count("stopped") == 2
+    assert (tmp_path / ".rsd/logs/draft.log").exists()
