@@ -73,7 +73,7 @@ def test_servers_run_until_asked_to_stop(number: signal.Signals, tmp_path: Path)
     command = [sys.executable, "-m", "rsd_graph.cli", "serve"]
     with subprocess.Popen(command, env={"PATH": str(tmp_path)}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        lines = []
+        lines: list[str] = []
         while not lines or "ready: rsd solve" not in lines[-1]:
             lines.append(process.stdout.readline())
             assert lines[-1], lines

@@ -21,7 +21,7 @@ from rsd_graph.config import ROLES, Config, Role, load_config
 from rsd_graph.events import RSDEvent
 from rsd_graph.models.vllm import VLLM
 from tests.vllm.checkpoints import checkpoint
-from tests.vllm.conftest import FLAGS, free_port
+from tests.vllm.conftest import ENGINE_FLAGS, free_port
 from tests.vllm.metrics import counters
 
 RSD = [sys.executable, "-m", "rsd_graph.cli"]
@@ -38,7 +38,7 @@ class Serving:
         self.file = folder / "rsd.toml"
         self.ports = {role: free_port() for role in ROLES}
         tables = [
-            f'[{role}]\nmodel = "{checkpoint(MODELS[role])}"\nport = {self.ports[role]}\nflags = {list(FLAGS)}\n'
+            f'[{role}]\nmodel = "{checkpoint(MODELS[role])}"\nport = {self.ports[role]}\nflags = {list(ENGINE_FLAGS)}\n'
             + ('kind = "skywork"\n' if role == "reward" else "")
             for role in ROLES
         ]
