@@ -28,6 +28,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, list[Any]] = {}
+        self.headers: dict[str, str] = {}
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -82,6 +83,8 @@ class FakeServer:
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(content)))
+        for name, text in self.headers.items():
+            handler.send_header(name, text)
         handler.end_headers()
         handler.wfile.write(content)
 

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
 import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from pydantic import BaseModel, ValidationError
@@ -133,7 +132,8 @@ def loopback_client(url: str) -> openai.DefaultAsyncHttpxClient | None:
 def model_error(error: Exception, where: str) -> ModelError:
     """What an `openai` client raised, as an error of this package. `where` is the address that was asked."""
     match error:
-        case openai.APITimeoutError() if not isinstance(error.__cause__, httpx.ConnectTimeout):
+        # by name: `openai` speaks through httpx, or from some version on through httpx2
+        case openai.APITimeoutError() if type(error.__cause__).__name__ != "ConnectTimeout":
             return ModelTimeoutError(
                 f"{where} did not answer in time: is it overloaded? Raise `timeout`, or lower the number of problems "
                 "solved at once."

@@ -3,6 +3,7 @@ import time
 from contextlib import aclosing
 from typing import Any
 
+import openai
 import pytest
 from pydantic import RootModel
 
@@ -10,11 +11,12 @@ from rsd_graph.errors import (
     ContextOverflowError,
     ModelResponseError,
     ModelTimeoutError,
+    ModelUnavailableError,
     ModelUnreachableError,
     RSDError,
 )
 from rsd_graph.models.replicas import AT_ONCE
-from rsd_graph.models.server import ModelServer
+from rsd_graph.models.server import ModelServer, model_error
 from tests.conftest import FakeServer
 
 MALFORMED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"choices'
@@ -106,3 +108,21 @@ def test_a_wrong_request_is_not_tried_again(server: FakeServer) -> None:
     with pytest.raises(ModelResponseError, match="400"):
         post(server.url)
     assert len(server.requests) == 1
+
+
+def test_a_host_that_takes_no_connection_is_unreachable() -> None:
+    """It is no slow answer: the host is down, and may come up again."""
+    request = openai.DefaultAsyncHttpxClient().build_request("GET", "http://host")
+    error = openai.APITimeoutError(request)
+    assert isinstance(model_error(error, "http://host"), ModelTimeoutError)
+    error.__cause__ = type("ConnectTimeout", (Exception,), {})()
+    assert isinstance(model_error(error, "http://host"), ModelUnreachableError)
+
+
+def test_a_server_says_when_to_come_back(server: FakeServer) -> None:
+    """In seconds, with its refusal."""
+    server.headers["Retry-After"] = "7"
+    server.answer("/x", (429, {"error": {"message": "busy"}}))
+    with pytest.raises(ModelUnavailableError, match="429.*busy") as caught:
+        post(server.url, persistence=AT_ONCE)
+    assert caught.value.retry_after == 7

@@ -25,6 +25,11 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting() -> None:
+    """Here servers really start again, and are waited for: overrides the fixture of all tests."""
+
+
 class Quiet:
     """Watches a supervisor and only waits for it."""
 

@@ -45,7 +45,7 @@ def test_a_run_needs_no_server(models: Assembly) -> None:
     assert outputs[0]["response"] == outputs[1]["response"]
     assert {step.author for step in outputs[0]["steps"]} == {"draft", "target"}
     usage = outputs[0]["usage"]
-    assert all(usage.prompt > usage.cached > 0 for usage in (usage.draft, usage.reward))
+    assert all(each.prompt > each.cached > 0 for each in (usage.draft, usage.reward))
     assert usage.response == sum(step.tokens for step in outputs[0]["steps"]) > 0
 
 
