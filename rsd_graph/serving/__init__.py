@@ -32,7 +32,7 @@ def vllm_command() -> str:
 
 
 async def serve(servers: list[ServerPlan], config: Config, watcher: Watcher) -> None:
-    """Run the servers until Ctrl-C or SIGTERM.
+    """Run the servers until Ctrl-C or SIGTERM; a second one does not wait for them.
 
     Raises:
         ServingError: one does not start, or does not stay up.
@@ -43,7 +43,8 @@ async def serve(servers: list[ServerPlan], config: Config, watcher: Watcher) -> 
     running = asyncio.create_task(supervisor.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, running.cancel)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has SIGHUP
+            loop.add_signal_handler(number, running.cancel)
     try:
         await running
     except asyncio.CancelledError:  # asked to end: all servers have

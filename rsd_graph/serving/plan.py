@@ -14,7 +14,7 @@ from shlex import join
 from rsd_graph.config import PORTS, ROLES, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.rewards.recipes import kind_of
-from rsd_graph.serving.gpus import GPU
+from rsd_graph.serving.gpus import GPU, IN_ORDER
 
 USABLE = 0.92
 """Share of a GPU's memory that models may take together; vLLM's own default for one."""
@@ -68,6 +68,8 @@ def plan(config: Config, gpus: Sequence[GPU]) -> list[ServerPlan]:
     Raises:
         ConfigurationError: nothing is to be served, a port is given twice, or the models do not fit.
     """
+    if config.mode == "offline":
+        raise ConfigurationError('`mode = "offline"` needs no servers: `rsd solve` loads the models itself')
     roles = [role for role in ROLES if config.role(role).ours]
     if not roles:
         raise ConfigurationError(
@@ -76,8 +78,9 @@ def plan(config: Config, gpus: Sequence[GPU]) -> list[ServerPlan]:
     addresses = [config.address(role) or "" for role in roles]
     if len(set(addresses)) < len(addresses):
         raise ConfigurationError(f"two models have the same port: {', '.join(addresses)}")
-    placed = place({role: config.role(role) for role in roles}, gpus) if gpus else {}
-    return [_server(config, role, url, placed.get(role)) for role, url in zip(roles, addresses, strict=True)]
+    models = {role: config.role(role) for role in roles}
+    placed = place(models, gpus) if gpus else {role: _as_given(model) for role, model in models.items()}
+    return [_server(config, role, url, placed[role]) for role, url in zip(roles, addresses, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,8 @@ class Place:
     """Where a model runs."""
 
     gpus: tuple[int, ...]
-    share: float
-    """Of each of these GPUs' memory."""
+    share: float | None
+    """Of each of these GPUs' memory; None leaves it to vLLM."""
 
 
 @dataclass(slots=True)
@@ -114,7 +117,7 @@ def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role,
         ConfigurationError: they do not fit, or a model's size is not known.
     """
     size = {gpu.index: gpu.gib for gpu in gpus}
-    free = {index: USABLE * gib for index, gib in size.items()}
+    free = {gpu.index: min(USABLE * gpu.gib, gpu.gib if gpu.free is None else gpu.free) for gpu in gpus}
     tenants = [_Tenant(role, model, _weights_gib(role, model)) for role, model in models.items()]
     # those whose place is given come first, then the largest
     for tenant in sorted(tenants, key=lambda tenant: (tenant.model.gpus is None, -tenant.weights)):
@@ -132,6 +135,11 @@ def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role,
         growing = sum(tenant.model.memory is None for tenant in here)
         free[index] = left / growing if growing else 0.0  # for each
     return {tenant.role: Place(tenant.gpus, _share(tenant, free, size)) for tenant in tenants}
+
+
+def _as_given(model: ModelConfig) -> Place:
+    """Where no GPU is found, which need not mean that there is none: what the configuration says, and no plan."""
+    return Place(tuple(model.gpus or ()), model.memory)
 
 
 def _given(tenant: _Tenant, size: Mapping[int, float]) -> tuple[int, ...]:
@@ -182,13 +190,13 @@ def _parameters_in(name: str) -> float | None:
     return float(sizes[-1]) * 1e9 if sizes else None
 
 
-def engine_flags(model: ModelConfig, place: Place | None) -> list[str]:
+def engine_flags(model: ModelConfig, place: Place) -> list[str]:
     """Flags that a model's engine takes, on a server or in this process."""
     flags = ["--revision", model.revision] if model.revision else []
-    parallel = len(place.gpus) if place else model.tensor_parallel or 1
+    parallel = len(place.gpus) or model.tensor_parallel or 1
     if parallel > 1:
         flags += ["--tensor-parallel-size", str(parallel)]
-    if place:
+    if place.share is not None:
         flags += ["--gpu-memory-utilization", f"{int(place.share * 100) / 100:.2f}"]  # rounded down: the sum must fit
     if model.context:
         flags += ["--max-model-len", str(model.context)]
@@ -200,7 +208,7 @@ def engine_flags(model: ModelConfig, place: Place | None) -> list[str]:
 
 
 def offline_flags(config: Config, role: Role, gpus: Sequence[GPU]) -> list[str]:
-    """Flags of an engine in this process, which shares all GPUs with the others: by memory, or by sleeping.
+    """Flags of an engine in this process, which shares the first GPU with the others: by memory, or by sleeping.
 
     Raises:
         ConfigurationError: they do not fit.
@@ -208,15 +216,14 @@ def offline_flags(config: Config, role: Role, gpus: Sequence[GPU]) -> list[str]:
     models = {each: config.role(each) for each in ROLES if config.role(each).ours}
     if config.serve.sleep:
         models = {role: models[role]}
-    placed = place(models, gpus[:1]) if gpus and not models[role].tensor_parallel else {}
-    return engine_flags(models[role], placed.get(role))
+    return engine_flags(models[role], place(models, gpus[:1])[role] if gpus else _as_given(models[role]))
 
 
-def _server(config: Config, role: Role, url: str, place: Place | None) -> ServerPlan:
+def _server(config: Config, role: Role, url: str, place: Place) -> ServerPlan:
     model = config.role(role)
     name = model.model or ""
     address = ["--host", config.serve.host, "--port", str(model.port or PORTS[role])]
-    front = ["--enable-prompt-tokens-details"]  # cached tokens are told, and cost nothing
+    front = ["--enable-prompt-tokens-details"]  # cached tokens are told, but for those of a reward head
     command = ("vllm", "serve", name, *address, *front, *engine_flags(model, place))
-    visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus))} if place else {}
-    return ServerPlan(role, name, url, command, place.gpus if place else (), visible)
+    visible = IN_ORDER | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus))} if place.gpus else {}
+    return ServerPlan(role, name, url, command, place.gpus, visible)

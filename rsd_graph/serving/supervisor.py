@@ -4,18 +4,17 @@ They start in an order that suits their GPUs, are waited for, and are started ag
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -33,6 +32,20 @@ STABLE_SECONDS = 600.0
 """After which a server that died is taken for one that dies for the first time."""
 TAIL_LINES = 12
 TAIL_BYTES = 16384
+
+
+END_WITH_PARENT = (
+    (
+        sys.executable,
+        "-IS",
+        "-c",
+        "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], sys.argv[1:])",
+    )
+    if sys.platform == "linux"
+    else ()
+)
+"""Put before a command: it is asked to end (SIGTERM) when this process is gone, even if that was killed (prctl(2)).
+Not a `preexec_fn`, which could lock up between fork and exec where threads run."""
 
 
 class Watcher(Protocol):
@@ -81,11 +94,16 @@ class Supervisor:
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._processes = [_Process(server, logs / f"{server.role}.log", watcher, api_key) for server in servers]
+        self._processes = [
+            _Process(server, logs / f"{server.role}.log", watcher, api_key, turn)
+            for server, turn in zip(servers, _turns(servers), strict=True)
+        ]
         self._watcher = watcher
 
     async def run(self) -> None:
         """Start all servers and keep them running until cancelled; then stop them all.
+
+        Cancelled once more, it does not wait for them to end by themselves.
 
         Raises:
             ServingError: a server does not start, or dies again and again; the message ends with its last words.
@@ -93,14 +111,20 @@ class Supervisor:
         try:
             for process in self._processes:
                 process.require_free_port()
-            await asyncio.gather(*(self._start_in_turn(group) for group in _groups(self._processes)))
+            await _together(self._bring_up(process) for process in self._processes)
             self._watcher.ready()
-            await asyncio.gather(*(self._keep(process) for process in self._processes))
+            await _together(self._keep(process) for process in self._processes)
         finally:
-            await asyncio.gather(*(process.stop() for process in self._processes))
+            stopping = asyncio.gather(*(process.stop() for process in self._processes))
+            while not stopping.done():
+                try:
+                    await asyncio.shield(stopping)
+                except asyncio.CancelledError:
+                    for process in self._processes:
+                        process.kill()
 
-    async def _start_in_turn(self, processes: "Sequence[_Process]") -> None:
-        for process in processes:
+    async def _bring_up(self, process: "_Process") -> None:
+        async with process.turn:
             await process.start()
             await process.answers(self._limits.start_seconds)
 
@@ -115,9 +139,10 @@ class Supervisor:
                     raise process.failed(f"has ended {restarts + 1} times in a row, the last time with code {code}")
                 wait = min(2.0**restarts, self._limits.longest_wait)
                 restarts += 1
-                await process.restart_after(wait, f"ended with code {code}; restart {restarts} in {wait:.0f} s")
+                process.tell("restarting", f"ended with code {code}; restart {restarts} in {wait:.0f} s")
+                await asyncio.sleep(wait)
                 try:
-                    await process.answers(self._limits.start_seconds)
+                    await self._bring_up(process)
                     break
                 except ServingError:
                     if process.runs:  # it neither ends nor answers
@@ -125,32 +150,50 @@ class Supervisor:
                     code = await process.ended()
 
 
-def _groups(processes: "Sequence[_Process]") -> "list[list[_Process]]":
-    """Servers that start one after another: those that share a GPU, or that run on the processor.
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it; the first to fail ends the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+def _turns(servers: Sequence[ServerPlan]) -> list[asyncio.Lock]:
+    """One lock a server, the same for those that must not start at once: on a common GPU, or on the processor.
 
     vLLM measures what memory is left while it starts; another one that starts beside it would disturb that.
     """
-    groups: list[tuple[set[int], list[_Process]]] = []
-    for process in processes:
-        gpus = set(process.server.gpus) or {-1}
-        apart = [group for group in groups if not group[0] & gpus]
-        joined = [group for group in groups if group[0] & gpus]
-        members = [member for group in joined for member in group[1]]
-        groups = [*apart, (gpus.union(*(group[0] for group in joined)), [*members, process])]
-    return [members for _, members in groups]
+    locks: list[asyncio.Lock] = []
+    taken: list[tuple[set[int], asyncio.Lock]] = []
+    for server in servers:
+        gpus = set(server.gpus) or {-1}
+        lock = next((lock for others, lock in taken if others & gpus), asyncio.Lock())
+        merged = {id(old) for others, old in taken if others & gpus}
+        locks = [lock if id(each) in merged else each for each in locks]
+        taken = [(others, lock if id(old) in merged else old) for others, old in taken] + [(gpus, lock)]
+        locks.append(lock)
+    return locks
 
 
 class _Process:
     """One server's process, started anew as often as need be."""
 
-    def __init__(self, server: ServerPlan, log: Path, watcher: Watcher, api_key: str | None) -> None:
+    def __init__(
+        self, server: ServerPlan, log: Path, watcher: Watcher, api_key: str | None, turn: asyncio.Lock
+    ) -> None:
         self.server = server
+        self.turn = turn
+        """Held while it starts."""
         self._log = log
         self._watcher = watcher
-        self._environment = server.environment | ({"VLLM_API_KEY": api_key} if api_key else {})
+        # no key of ours is no key at all: a client would not know one from the environment
+        inherited = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
+        self._environment = inherited | server.environment | ({"VLLM_API_KEY": api_key} if api_key else {})
         self._process: asyncio.subprocess.Process | None = None
         self._started_at = 0
-        watcher.state(server, "waiting")
+        self.tell("waiting")
 
     @property
     def runs(self) -> bool:
@@ -162,7 +205,11 @@ class _Process:
         family = socket.AF_INET6 if ":" in (address.hostname or "") else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.settimeout(1)
-            if probe.connect_ex((address.hostname, address.port)) == 0:
+            try:
+                taken = probe.connect_ex((address.hostname, address.port)) == 0
+            except OSError as error:
+                raise ServingError(f"cannot listen at {self.server.url}: {error}") from error
+            if taken:
                 raise ServingError(
                     f"{self.server.url} is taken: stop what listens there, or give [{self.server.role}] another "
                     "`port` (or this address as its `url`, if that is the model you want)"
@@ -170,19 +217,19 @@ class _Process:
 
     async def start(self) -> None:
         """Start the process, in a group of its own."""
-        self._watcher.state(self.server, "starting")
+        self.tell("starting")
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log:  # not a pipe, which a grandchild would hold open
                 self._started_at = log.tell()
                 self._process = await asyncio.create_subprocess_exec(
+                    *END_WITH_PARENT,
                     *self.server.command,
-                    env={**os.environ, **self._environment},
+                    env=self._environment,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=asyncio.subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C is ours to handle, and the whole group can be ended
-                    preexec_fn=_end_with_parent if sys.platform == "linux" else None,
                 )
         except OSError as error:
             raise ServingError(f"cannot start the {self.server.role}'s server: {error}") from error
@@ -201,7 +248,7 @@ class _Process:
                     raise self.failed(f"ended with code {code} before it was ready")
                 with suppress(httpx.HTTPError):
                     if (await client.get(f"{self.server.url}/health")).status_code == HTTPStatus.OK:
-                        self._watcher.state(self.server, "ready")
+                        self.tell("ready")
                         return
                 for line in self._last_lines(1):
                     self._watcher.log(self.server, line)
@@ -213,14 +260,8 @@ class _Process:
         if self._process is None:
             raise ServingError(f"the {self.server.role}'s server was not started")
         code = await self._process.wait()
-        self._signal(signal.SIGKILL)
+        self.kill()
         return code
-
-    async def restart_after(self, seconds: float, why: str) -> None:
-        """Wait, and start the process again."""
-        self._watcher.state(self.server, "restarting", why)
-        await asyncio.sleep(seconds)
-        await self.start()
 
     async def stop(self) -> None:
         """Ask the process to end; kill it, and all that it started, if it does not."""
@@ -230,9 +271,17 @@ class _Process:
             self._signal(signal.SIGTERM)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        self._signal(signal.SIGKILL)
+        self.kill()
         await self.ended()
-        self._watcher.state(self.server, "stopped")
+        self.tell("stopped")
+
+    def kill(self) -> None:
+        """End the process, and all that it started, at once."""
+        self._signal(signal.SIGKILL)
+
+    def tell(self, state: State, detail: str = "") -> None:
+        """Tell the watcher."""
+        self._watcher.state(self.server, state, detail)
 
     def failed(self, how: str) -> ServingError:
         """The error to raise, with the server's last words."""
@@ -252,9 +301,3 @@ class _Process:
             lines = log.read().decode(errors="replace").splitlines()
             return [line.strip() for line in lines if line.strip()][-count:]
         return []
-
-
-def _end_with_parent() -> None:
-    """In the child: be asked to end when this process is gone, even if it was killed (prctl(2))."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

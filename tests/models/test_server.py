@@ -123,6 +123,6 @@ def test_a_server_says_when_to_come_back(server: FakeServer) -> None:
     """In seconds, with its refusal."""
     server.headers["Retry-After"] = "7"
     server.answer("/x", (429, {"error": {"message": "busy"}}))
-    with pytest.raises(ModelUnavailableError, match="429.*busy") as caught:
+    with pytest.raises(ModelUnavailableError, match=r"429.*busy") as caught:
         post(server.url, persistence=AT_ONCE)
     assert caught.value.retry_after == 7

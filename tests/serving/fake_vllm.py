@@ -1,9 +1,10 @@
 """Stands in for `vllm serve`: answers /health after a while, and has a child that must not outlive it.
 
-Told what to do by its model's name: `never` ends at once, `deaf` never answers, `slow` answers after a second, anything
-else is well.
+Told what to do by its model's name: `never` ends at once, `deaf` never answers, `slow` answers after a second,
+`stubborn` does not end when asked to, anything else is well.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ if model == "never":
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 if model == "deaf":
     time.sleep(600)
+if model == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if model == "slow":
     time.sleep(1)
 HTTPServer(("127.0.0.1", port), Health).serve_forever()

@@ -118,8 +118,30 @@ def test_quantised_models_count_as_such() -> None:
 def test_a_command_reads_as_one_would_type_it() -> None:
     """For a shell, with its GPUs before it."""
     text = str(plan(family("qwen2.5-math-7b-qwen-prm"), gpus(1))[2])
-    assert text.startswith("CUDA_VISIBLE_DEVICES=0 vllm serve Qwen/Qwen2.5-Math-PRM-7B \\\n    --host 127.0.0.1 \\\n")
+    assert text.startswith(
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=0 vllm serve Qwen/Qwen2.5-Math-PRM-7B \\\n    --host 127.0.0.1 \\\n"
+    )
     assert """--hf-overrides '{"architectures": ["Qwen2ForLastStepReward"]}'""" in text
+
+
+def test_what_others_use_of_a_gpu_is_left_to_them() -> None:
+    """The plan goes by what is free, and moves to the emptier one."""
+    busy = [GPU(0, 80, free=10), GPU(1, 80, free=80)]
+    assert [server.gpus for server in plan(family("qwen2.5-math-7b"), busy)] == [(1,)] * 3
+    with pytest.raises(ConfigurationError, match="too small"):
+        plan(family("qwen2.5-math-7b"), busy[:1])
+
+
+def test_where_no_gpu_is_found_the_configuration_stands() -> None:
+    """There may be one all the same, without `nvidia-smi`."""
+    draft, *_ = plan(family("qwen2.5-math-7b", draft={"gpus": [2], "memory": 0.25}), [])
+    assert (draft.environment["CUDA_VISIBLE_DEVICES"], flag(draft, "--gpu-memory-utilization")) == ("2", "0.25")
+
+
+def test_offline_models_are_not_served() -> None:
+    """They need no server."""
+    with pytest.raises(ConfigurationError, match="needs no servers"):
+        plan(family("qwen2.5-math-7b", mode="offline"), gpus(1))
 
 
 def test_engines_in_this_process_share_the_first_gpu() -> None:

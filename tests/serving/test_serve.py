@@ -29,7 +29,7 @@ def test_serve_prints_what_it_would_run() -> None:
     result = serve("--preset", "qwen2.5-math-72b", "--gpus", "4", "--dry-run")
     assert result.exit_code == 0
     assert (
-        "# target: http://127.0.0.1:8001\nCUDA_VISIBLE_DEVICES=0,1,2,3 vllm serve Qwen/Qwen2.5-Math-72B-I"
+        "# target: http://127.0.0.1:8001\nCUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=0,1,2,3 vllm serve Qwen/Qwen2.5-Math-72B-I"
         in result.output
     )
     assert result.output.count("vllm serve") == 3

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from rsd_graph.config import Role
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.supervisor import Limits, State, Supervisor, _groups, _Process
+from rsd_graph.serving.supervisor import Limits, State, Supervisor, _turns
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
 
@@ -73,10 +74,7 @@ def supervise(
     limits: Limits | None = None,
 ) -> Watch:
     """Run the servers, do something once all are ready, stop; nothing may be left."""
-    marked = [
-        ServerPlan(each.role, each.model, each.url, each.command, each.gpus, {"RSD_TEST_FOLDER": str(folder)})
-        for each in servers
-    ]
+    marked = [replace(each, environment={"RSD_TEST_FOLDER": str(folder)}) for each in servers]
 
     async def run() -> Watch:
         watch = Watch()
@@ -181,20 +179,50 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         supervise([draft], tmp_path, _nothing)
 
 
-def test_servers_that_share_a_gpu_start_in_turn(tmp_path: Path) -> None:
+def test_servers_that_share_a_gpu_start_in_turn() -> None:
     """Also through a third one; all that run on the processor as well; others side by side."""
 
-    def grouped(*gpus: tuple[int, ...]) -> list[list[int]]:
-        watch = Watch()
-        processes = [
-            _Process(fake("draft", str(index), gpus=each), tmp_path, watch, None) for index, each in enumerate(gpus)
-        ]
-        return [[int(process.server.model) for process in group] for group in _groups(processes)]
+    def different(*gpus: tuple[int, ...]) -> int:
+        return len(set(_turns([fake("draft", gpus=each) for each in gpus])))
 
-    assert grouped((0,), (1,), (2,)) == [[0], [1], [2]]
-    assert grouped((0,), (1,), (0, 1)) == [[0, 1, 2]]
-    assert grouped((), (), ()) == [[0, 1, 2]]
-    assert grouped((0,), (1,), (1,)) == [[0], [1, 2]]
+    assert different((0,), (1,), (2,)) == 3
+    assert different((0,), (1,), (0, 1)) == 1
+    assert different((), (), ()) == 1
+    first, second, third = _turns([fake("draft", gpus=each) for each in ((0,), (1,), (1,))])
+    assert first is not second
+    assert second is third
+
+
+def test_one_that_is_given_up_ends_the_others(tmp_path: Path) -> None:
+    """They are stopped, and none of them is started again."""
+    draft, target = fake("draft"), fake("target", gpus=(1,))
+
+    async def kill_for_ever(watch: Watch) -> None:
+        os.kill(main_pid(tmp_path, draft), signal.SIGKILL)
+        await watch.until("draft", "stopped", 1)
+
+    with pytest.raises(ServingError, match="draft's server has ended 1 times"):
+        supervise([draft, target], tmp_path, kill_for_ever, Limits(restarts=0))
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
+    """A server that does not end when asked to is killed, and nothing is left."""
+    stubborn = fake("draft", "stubborn")
+
+    async def interrupt_twice() -> None:
+        watch = Watch()
+        plan = replace(stubborn, environment={"RSD_TEST_FOLDER": str(tmp_path)})
+        running = asyncio.create_task(Supervisor([plan], logs=tmp_path, watcher=watch).run())
+        await watch.all_ready.wait()
+        running.cancel()
+        await asyncio.sleep(0.2)
+        assert pids(tmp_path)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(interrupt_twice())
+    assert not pids(tmp_path)
 
 
 async def _nothing(_: Watch) -> None: ...
