@@ -1,10 +1,10 @@
 """From a configuration to running models: which backend answers at an address, what is loaded in this process."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, SecretStr
@@ -12,11 +12,10 @@ from pydantic import BaseModel, SecretStr
 from rsd_graph import background
 from rsd_graph.config import Config, ModelConfig, RewardConfig, Role
 from rsd_graph.costs import Parameters
-from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnreachableError
+from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
 from rsd_graph.models import StepGenerator
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.offline import Bedroom, OfflineEngine
-from rsd_graph.models.persistence import Persistence
 from rsd_graph.models.replicas import AT_ONCE, ReplicatedModel, ReplicatedReward
 from rsd_graph.models.server import ModelCard, ModelServer, loopback_client
 from rsd_graph.models.vllm import VLLM
@@ -24,10 +23,14 @@ from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.rewards import RewardModel
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.judge import JudgeReward
-from rsd_graph.rewards.prm import ProcessReward
-from rsd_graph.rewards.recipes import RECIPES, kind_of
+from rsd_graph.rewards.kinds import kind_of
+from rsd_graph.rewards.outcome import Outcome
+from rsd_graph.rewards.prm import ProcessReward, Recipe
+from rsd_graph.rewards.recipes import RECIPES
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
+
+T = TypeVar("T")
 
 PROBE_SECONDS = 30
 
@@ -47,7 +50,7 @@ class Assembly:
     async def start(self) -> None:
         """Fetch and load the weights of models in this process now, rather than in the middle of a run."""
         for model in self.running:
-            if isinstance(model, EmbeddedLlamaCpp | OfflineEngine):
+            if isinstance(model, EmbeddedLlamaCpp | OfflineEngine | TransformersEngine):
                 await model.start()
 
     async def aclose(self) -> None:
@@ -95,11 +98,8 @@ class _Build:
         config = self._config.role(role)
         address = self._config.address(role)
         model: Any
-        if address and config.replicas:
-            model = ReplicatedModel([await self._client(url, config, AT_ONCE) for url in (address, *config.replicas)])
-            self.parameters[role] = config.parameters
-        elif address:
-            model = await self._client(address, config, None)
+        if address:
+            model = await self._client(address, config)
             self.parameters[role] = config.parameters
         elif config.ours:
             model = self._offline(role)
@@ -123,8 +123,8 @@ class _Build:
                 else self._offline("reward")
             )
             self.running.append(engine)
-            return ProcessReward(RECIPES[_kind(config, config.model)], engine), config.parameters
-        if config.kind != "judge" and not config.path:
+            return ProcessReward(_recipe(config, config.asked_as), engine), config.parameters
+        if config.asked_as == "confidence":
             return ConfidenceReward(), 0.0
         if config.path:
             self.running.append(judge := self._embedded(config, config.path))
@@ -136,25 +136,27 @@ class _Build:
         return JudgeReward(chat, turn=judge.turn), judge.parameters
 
     async def _served_reward(self, address: str, config: RewardConfig) -> RewardModel:
-        card = await self._card(address, config)
-        kind = _kind(config, config.model or card.id)
-        if kind == "judge" and card.owned_by != "vllm":
-            return JudgeReward(_chat_model(address, card.id, config), name=f"the judge at {address}")
+        addresses = [address, *config.replicas]
+        card = await self._first_to_answer(addresses, config)
+        kind = config.kind or kind_of(config.model or card.id) or config.asked_as
         reward: Any
-        if config.replicas:
-            members = [self._process_reward(url, card, kind, AT_ONCE) for url in (address, *config.replicas)]
-            reward = ReplicatedReward(members)
-        else:
-            reward = self._process_reward(address, card, kind, None)
+        if kind == "judge" and card.owned_by != "vllm":
+            if config.replicas:
+                raise ConfigurationError("reward.replicas: a judge that vLLM does not serve has one address")
+            return JudgeReward(_chat_model(address, card.id, config), name=f"the judge at {address}")
+        persistence = AT_ONCE if config.replicas else None
+        members = [
+            ProcessReward(
+                _recipe(config, kind),
+                VLLMEngine(
+                    url, model=card.id, api_key=self._api_key(config), timeout=config.timeout, persistence=persistence
+                ),
+            )
+            for url in addresses
+        ]
+        reward = ReplicatedReward(members) if config.replicas else members[0]
         self.running.append(reward)
         return reward  # type: ignore[no-any-return]  # one of two that share the protocol
-
-    def _process_reward(self, url: str, card: ModelCard, kind: str, persistence: Persistence | None) -> ProcessReward:
-        config = self._config.reward
-        engine = VLLMEngine(
-            url, model=card.id, api_key=self._api_key(config), timeout=config.timeout, persistence=persistence
-        )
-        return ProcessReward(RECIPES[kind], engine)
 
     def _embedded(self, config: ModelConfig, weights: Any) -> EmbeddedLlamaCpp:
         return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=config.parameters, progress=self._progress)
@@ -167,50 +169,59 @@ class _Build:
         flags = offline_flags(self._config, role, find_gpus())
         return OfflineEngine(config.model or "", flags=flags, parameters=config.parameters, bedroom=self._bedroom)
 
-    async def _client(self, url: str, config: ModelConfig, persistence: Persistence | None) -> LlamaCpp | VLLM:
-        if not config.ours and await background.call(_is_llamacpp(url, config)):
-            return LlamaCpp(
-                url,
-                name=config.model,
-                api_key=config.api_key,
-                timeout=config.timeout,
-                parameters=config.parameters,
-                persistence=persistence,
-            )
-        if config.ours:
-            await self._card(url, config)  # is it there?
-        return VLLM(
-            url,
-            model=config.model,
-            api_key=self._api_key(config),
-            timeout=config.timeout,
-            parameters=config.parameters,
-            persistence=persistence,
-        )
+    async def _client(self, address: str, config: ModelConfig) -> LlamaCpp | VLLM | ReplicatedModel:
+        addresses = [address, *config.replicas]
+        options: dict[str, Any] = {
+            "api_key": self._api_key(config),
+            "timeout": config.timeout,
+            "parameters": config.parameters,
+            "persistence": AT_ONCE if config.replicas else None,
+        }
+        members: list[LlamaCpp | VLLM]
+        if await self._is_llamacpp(addresses, config):
+            members = [LlamaCpp(url, name=config.model, **options) for url in addresses]
+        else:
+            members = [VLLM(url, model=config.model, **options) for url in addresses]
+        return ReplicatedModel(members) if config.replicas else members[0]
 
-    async def _card(self, url: str, config: ModelConfig) -> ModelCard:
-        """The model that a server holds; for one of `rsd serve`, a word on how to start it."""
+    async def _is_llamacpp(self, addresses: Sequence[str], config: ModelConfig) -> bool:
+        """Whether llama.cpp answers there: it alone has `/props`."""
+        if config.ours:
+            await self._first_to_answer(addresses, config)
+            return False
+        return await self._of_any(addresses, lambda url: _has_props(url, config))
+
+    async def _first_to_answer(self, addresses: Sequence[str], config: ModelConfig) -> ModelCard:
+        """The model that the servers hold; for one of `rsd serve`, a word on how to start it."""
         try:
-            return await background.call(_first_model(url, config, self._api_key(config)))
+            return await self._of_any(addresses, lambda url: _card(url, config, self._api_key(config)))
         except ModelUnreachableError as error:
             if not config.ours:
                 raise
             raise ModelUnreachableError(f"{error} `rsd serve` with the same settings starts it.") from error
 
+    async def _of_any(self, addresses: Sequence[str], ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """What the first server says that can be reached."""
+        *others, last = addresses
+        for url in others:
+            with suppress(ModelUnreachableError):
+                return await background.call(ask(url))
+        return await background.call(ask(last))
+
     def _api_key(self, config: ModelConfig) -> str | None:
         return self._config.serve.api_key if config.ours else config.api_key
 
 
-def _kind(config: RewardConfig, model: str) -> str:
-    """How to ask this model: what the configuration says, or its name; else it is a judge."""
-    return config.kind or kind_of(model) or "judge"
+def _recipe(config: RewardConfig, kind: str) -> Recipe:
+    return Outcome(config.centre, config.scale) if kind == "outcome" else RECIPES[kind]
 
 
-async def _is_llamacpp(url: str, config: ModelConfig) -> bool:
-    """Whether a llama.cpp server answers: it alone has `/props`."""
+async def _has_props(url: str, config: ModelConfig) -> bool:
     async with aclosing(_probe(url, config, config.api_key)) as server:
         try:
             await server.get("/props", _Props)
+        except ModelUnavailableError:  # it may be a llama.cpp that loads its weights
+            raise
         except ModelResponseError:
             return False
         return True
@@ -220,9 +231,9 @@ class _Props(BaseModel):
     default_generation_settings: dict[str, Any]
 
 
-async def _first_model(url: str, config: ModelConfig, api_key: str | None) -> ModelCard:
+async def _card(url: str, config: ModelConfig, api_key: str | None) -> ModelCard:
     async with aclosing(_probe(url, config, api_key)) as server:
-        return await server.first_model()
+        return await server.model()
 
 
 def _probe(url: str, config: ModelConfig, api_key: str | None) -> ModelServer:

@@ -50,7 +50,7 @@ def solve(
         str | None,
         typer.Option(
             help="confidence (the draft's own), judge (the embedded target is asked), or the URL of a process reward "
-            "model's or a judge's server.",
+            "model's server, known by its model's name; any other model there is asked as a judge.",
             show_default="confidence",
         ),
     ] = None,
@@ -134,11 +134,6 @@ def serve(
     gpu_memory: Annotated[
         float | None, typer.Option(min=1, help="GiB of each, with --gpus.", show_default="80")
     ] = None,
-    host: Annotated[
-        str | None,
-        typer.Option(help="Address to listen at; anything but this machine needs a key.", show_default="127.0.0.1"),
-    ] = None,
-    logs: Annotated[Path | None, typer.Option(help="Folder for the servers' logs.", show_default=".rsd/logs")] = None,
 ) -> None:
     """Start the three models with vLLM, watch over them, and stop them all on Ctrl-C.
 
@@ -153,15 +148,10 @@ def serve(
     from rsd_graph.serving.gpus import GPU, find_gpus
     from rsd_graph.serving.plan import plan
 
-    overrides: dict[str, Any] = {
-        "serve": {key: value for key, value in (("host", host), ("logs", logs)) if value is not None}
-    }
-    if preset is not None:
-        overrides["preset"] = preset
     try:
         if gpu_memory is not None and gpus is None:
             raise ConfigurationError("--gpu-memory is the memory of each of --gpus: say how many")
-        settings = load_config(config, overrides)
+        settings = load_config(config, {} if preset is None else {"preset": preset})
         known = find_gpus() if gpus is None else [GPU(index, gpu_memory or 80.0) for index in range(gpus)]
         servers = plan(settings, known)
         if dry_run:
@@ -169,7 +159,7 @@ def serve(
                 typer.echo(f"# {server.role}: {server.url}\n{server}\n")
             return
         _ = settings.serve.api_key  # missing? say so before anything starts
-        again = f" --preset {preset}" if preset else f" --config {config}" if config else ""
+        again = (f" --preset {preset}" if preset else "") + (f" --config {config}" if config else "")
         view = ServeView(servers, f'ready: rsd solve{again} "your problem"   (Ctrl-C stops the servers)')
         try:
             asyncio.run(run_servers(servers, settings, view))

@@ -19,12 +19,14 @@
     tensor_parallel = 1     # by default as many as `gpus`
     memory = 0.3            # share of each of its GPUs' memory; planned by default
     context = 4096          # tokens; the model's own by default
-    flags = ["--dtype", "float32"]    # more flags of `vllm serve`; not for `mode = "offline"`
+    flags = ["--dtype", "float32"]    # more flags of vLLM's
     port = 8000             # by default 8000 for the draft, 8001 for the target, 8002 for the reward
 
     [reward]
     kind = "skywork"        # "confidence" (the draft's own, the default), "judge", "skywork", "qwen-prm",
                             # "math-shepherd", "rlhflow" or "outcome"; known models are told by their names
+    centre = 0.0            # of the kind "outcome": the logit that is worth 0.5,
+    scale = 1.0             # and how far above it one is worth 0.73
     engine = "transformers" # compute `model` in this process, in plain transformers, instead of by vLLM
     device = "cuda:0"       # for that engine; "cpu" by default
 
@@ -43,13 +45,14 @@ What is left out is the embedded default.
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
+from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.settings import RSDSettings
 
 DEFAULT_FILE = Path("rsd.toml")
@@ -58,6 +61,10 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Role = Literal["draft", "target", "reward"]
 ROLES: tuple[Role, ...] = ("draft", "target", "reward")
 PORTS: dict[Role, int] = {"draft": 8000, "target": 8001, "reward": 8002}
+
+ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port"}
+"""Keys of models that are started here."""
+RESERVED_FLAGS = {"--host", "--port", "--api-key", "--model", "--served-model-name"}
 
 Kind = Literal["confidence", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"]
 
@@ -94,7 +101,11 @@ class ModelConfig(BaseModel):
             raise ValueError("`api_key_env` belongs to a server that runs already: give its `url`")
         if self.gpus and self.tensor_parallel and len(self.gpus) != self.tensor_parallel:
             raise ValueError("`tensor_parallel` is the number of `gpus`: leave it out, or name as many")
-        if not self.ours and (given := sorted({"gpus", "memory", "context", "flags", "port"} & self.model_fields_set)):
+        if self.gpus and len(set(self.gpus)) < len(self.gpus):
+            raise ValueError("`gpus` names one twice")
+        if reserved := RESERVED_FLAGS & {flag.split("=")[0] for flag in self.flags}:
+            raise ValueError(f"`flags`: {min(reserved)} is set by other keys")
+        if not self.ours and (given := sorted(ENGINE_KEYS & self.model_fields_set)):
             raise ValueError(
                 f"{', '.join(f'`{key}`' for key in given)}: for a model that is started here; give `model`"
             )
@@ -141,6 +152,8 @@ class RewardConfig(ModelConfig):
 
     kind: Kind | None = None
     """None: confidence where no model is named, else told by the model's name."""
+    centre: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
     engine: Literal["vllm", "transformers"] = "vllm"
     device: str = "cpu"
 
@@ -158,6 +171,23 @@ class RewardConfig(ModelConfig):
     def ours(self) -> bool:
         """Whether `rsd serve` starts it, or `mode = "offline"` loads it."""
         return super().ours and self.engine == "vllm"
+
+    @property
+    def asked_as(self) -> Kind:
+        """The kind: as given, or as the model's name tells; without a model the draft's confidence.
+
+        Raises:
+            ConfigurationError: the name of a model that is started here tells nothing.
+        """
+        if self.kind or not self.model:
+            return self.kind or ("judge" if self.url or self.path else "confidence")
+        known = kind_of(self.model)
+        if known is None and not self.url:
+            raise ConfigurationError(
+                f"reward: the name {self.model!r} does not tell how the model is asked; give its `kind`: "
+                f"{', '.join(kind for kind in get_args(Kind) if kind != 'confidence')}"
+            )
+        return known or "judge"
 
 
 class ServeConfig(BaseModel):
@@ -191,6 +221,13 @@ class Config(BaseModel):
     serve: ServeConfig = Field(default_factory=ServeConfig)
     settings: RSDSettings = Field(default_factory=RSDSettings)
 
+    @model_validator(mode="after")
+    def _offline_shares_one_gpu(self) -> "Config":
+        for role in ROLES if self.mode == "offline" else ():
+            if given := sorted({"gpus", "tensor_parallel", "port"} & self.role(role).model_fields_set):
+                raise ValueError(f"{role}.{given[0]}: engines in this process share one GPU; `rsd serve` uses several")
+        return self
+
     def role(self, role: Role) -> ModelConfig:
         """The model in this role."""
         config: ModelConfig = getattr(self, role)
@@ -201,7 +238,7 @@ class Config(BaseModel):
         config = self.role(role)
         if config.url or not config.ours or self.mode == "offline":
             return config.url
-        host = "127.0.0.1" if self.serve.host == "0.0.0.0" else self.serve.host  # noqa: S104  # compared, not bound
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.serve.host, self.serve.host)  # noqa: S104  # not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{config.port or PORTS[role]}"
 
 
@@ -210,8 +247,8 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
 
     Args:
         file: The file; None takes `rsd.toml` in the current folder if there is one.
-        overrides: Such as `{"settings": {"threshold": 0.5}}`. A table that says where a model is (`url`, `path` or
-            `model`) replaces the one below it.
+        overrides: Such as `{"settings": {"threshold": 0.5}}`. A table that says which model it is about (`url`, `path`,
+            `model`, or a reward of the kind "confidence" or "judge") replaces the one below it.
 
     Raises:
         ConfigurationError: in one line, what is wrong and where.
@@ -240,6 +277,10 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         under = below.get(key, {})
         if isinstance(value, dict) and not isinstance(under, dict):
             continue  # it is refused as it stands
-        elsewhere = isinstance(value, dict) and {"url", "path", "model"} & value.keys()
+        elsewhere = isinstance(value, dict) and (
+            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge")
+        )
+        if isinstance(value, dict) and value.get("engine") == "transformers":
+            under = {name: given for name, given in under.items() if name not in ENGINE_KEYS}
         laid[key] = {**under, **value} if isinstance(value, dict) and not elsewhere else value
     return laid

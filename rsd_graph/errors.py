@@ -7,7 +7,7 @@
     │   ├── ModelUnreachableError   nothing answers, or the connection dropped
     │   ├── ModelTimeoutError       no answer in time
     │   ├── ModelResponseError      an HTTP error, or a response that makes no sense
-    │   │   └── ModelUnavailableError   ... that may be gone at the next attempt: 429 or 5xx
+    │   │   └── ModelUnavailableError   ... that may be gone at the next attempt: 429, 500, 502 to 504
     │   └── ContextOverflowError    the prompt is longer than the model's context
     ├── RewardError                 a reward is missing, NaN or outside [0, 1]
     ├── ServingError                a model server does not start, or does not stay up
@@ -61,7 +61,7 @@ class ModelResponseError(ModelError):
 
 
 class ModelUnavailableError(ModelResponseError):
-    """The server cannot answer now: it is overloaded, starting, or failing (429 or 5xx)."""
+    """The server cannot answer now: it is overloaded, starting, or failing (429, 500, 502 to 504)."""
 
     failing: bool = False
     """Whether it has failed at this request (500), rather than put it off."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rsd_graph.models import persistence
 from rsd_graph.models.weights import TINY, locate
 
 collect_ignore = [] if "RSD_TEST_VLLM" in os.environ else ["vllm"]  # `make test-vllm`
@@ -92,7 +93,7 @@ class FakeServer:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow one another at once, and are few."""
-    monkeypatch.setenv("RSD_NO_WAITING", "1")
+    monkeypatch.setattr(persistence, "WAITING", False)
 
 
 @pytest.fixture

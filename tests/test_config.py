@@ -79,7 +79,9 @@ def test_a_model_without_address_is_where_rsd_serve_puts_it(tmp_path: Path) -> N
     assert config.address("draft") == "http://127.0.0.1:8000"
     assert config.address("target") == "http://127.0.0.1:9000"
     assert config.address("reward") == "http://c"
-    assert load_config(file, {"mode": "offline"}).address("draft") is None
+    with pytest.raises(ConfigurationError, match=r"target\.port: engines in this process share one GPU"):
+        load_config(file, {"mode": "offline"})
+    assert load_config(None, {"mode": "offline", "draft": {"model": "a"}}).address("draft") is None
 
 
 def test_listening_further_takes_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ Needs the extra `vllm`.
 
 import asyncio
 import threading
+from argparse import ArgumentError
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -16,7 +17,8 @@ from typing import Any, cast
 from langchain_core.messages import BaseMessage
 
 from rsd_graph import background
-from rsd_graph.errors import ConfigurationError, ContextOverflowError, ModelError, ModelResponseError, WeightsError
+from rsd_graph.errors import ConfigurationError, ModelError, ModelResponseError, WeightsError
+from rsd_graph.models.context import require_room
 from rsd_graph.models.server import to_openai
 from rsd_graph.models.turnstile import Turnstile
 from rsd_graph.rewards.prm import Reading, Turn
@@ -38,14 +40,17 @@ class Bedroom:
     async def turn(self, engine: "OfflineEngine") -> AsyncIterator[None]:
         """Have the engine awake, and the others asleep, until the block ends."""
         async with self._turnstile.turn(engine):
-            async with self._switching:
-                if self._awake is not engine:
-                    if self._awake is not None:
-                        await self._awake.sleep()
-                    self._awake = None
-                    await engine.wake_up()
-                    self._awake = engine
+            await asyncio.shield(asyncio.ensure_future(self._wake(engine)))  # half awake would be awake for ever
             yield
+
+    async def _wake(self, engine: "OfflineEngine") -> None:
+        async with self._switching:
+            if self._awake is not engine:
+                if self._awake is not None:
+                    await self._awake.sleep()
+                self._awake = None
+                await engine.wake_up()
+                self._awake = engine
 
 
 class OfflineEngine:
@@ -82,11 +87,11 @@ class OfflineEngine:
             WeightsError: it cannot be had or loaded.
             ConfigurationError: a flag is wrong, or vLLM is not installed.
         """
-        await background.call(self._started())
+        await background.call(self._start())
 
     async def aclose(self) -> None:
         """End the engine and free its memory."""
-        await background.call(self._aclose())
+        await background.in_thread(self._shut_down)
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
@@ -96,8 +101,8 @@ class OfflineEngine:
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `rewards.prm.Engine.encode`."""
-        engine = await background.call(self._started())
-        return cast("list[int]", engine.get_tokenizer().encode(text, add_special_tokens=special_tokens))
+        tokenizer = await background.call(self._tokenizer())
+        return cast("list[int]", tokenizer.encode(text, add_special_tokens=special_tokens))
 
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `rewards.prm.Engine.chat`."""
@@ -113,20 +118,35 @@ class OfflineEngine:
 
     async def sleep(self) -> None:
         """Move the weights to main memory, and forget the cache."""
-        await self._engine.sleep(level=1)
-        self._asleep = True
+        if self._engine is not None:
+            await self._engine.sleep(level=1)
+            self._asleep = True
 
     async def wake_up(self) -> None:
         """Load the model, or bring its weights back."""
-        await self._started()
+        await background.in_thread(self._load)
         if self._asleep:
             await self._engine.wake_up()
             self._asleep = False
 
-    async def _started(self) -> Any:
+    async def _start(self) -> None:
+        async with self._awake():
+            pass
+
+    async def _tokenizer(self) -> Any:
+        """The engine's own; it works while the engine sleeps."""
         if self._engine is None:
-            await background.in_thread(self._load)
-        return self._engine
+            await self._start()
+        return self._engine.get_tokenizer()
+
+    @asynccontextmanager
+    async def _awake(self) -> AsyncIterator[Any]:
+        if self._bedroom is None:
+            await self.wake_up()
+            yield self._engine
+        else:
+            async with self._bedroom.turn(self):
+                yield self._engine
 
     def _load(self) -> None:
         with self._starting:
@@ -134,6 +154,7 @@ class OfflineEngine:
                 return
             try:
                 from vllm.engine.arg_utils import AsyncEngineArgs
+                from vllm.exceptions import VLLMError
                 from vllm.utils.argparse_utils import FlexibleArgumentParser
                 from vllm.v1.engine.async_llm import AsyncLLM
             except ImportError as error:
@@ -142,28 +163,21 @@ class OfflineEngine:
             sleeping = ["--enable-sleep-mode"] if self._bedroom else []
             try:
                 arguments = parser.parse_args(["--model", self.name, *sleeping, *self._flags])
-            except SystemExit as error:
-                raise ConfigurationError(f"{self.name}: vLLM does not take the flags {self._flags}") from error
+            except (SystemExit, ArgumentError) as error:
+                raise ConfigurationError(f"{self.name}: vLLM does not take the flags {self._flags}: {error}") from error
             try:
                 self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs.from_cli_args(arguments))
-            except (OSError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError, VLLMError) as error:
                 raise WeightsError(f"vLLM cannot load {self.name}: {error}") from error
 
-    async def _aclose(self) -> None:
-        if self._engine is not None:
-            engine, self._engine = self._engine, None
-            await background.in_thread(engine.shutdown)
-
-    @asynccontextmanager
-    async def _awake(self) -> AsyncIterator[Any]:
-        if self._bedroom is None:
-            yield await self._started()
-        else:
-            async with self._bedroom.turn(self):
-                yield self._engine
+    def _shut_down(self) -> None:
+        with self._starting:  # an engine that is just being loaded is waited for
+            if self._engine is not None:
+                self._engine.shutdown()
+            self._engine, self._asleep = None, False
 
     async def _chat(self, turns: Sequence[Any], generation_prompt: bool) -> list[int]:
-        tokenizer = (await self._started()).get_tokenizer()
+        tokenizer = await self._tokenizer()
         tokens: list[int] = tokenizer.apply_chat_template(
             turns, add_generation_prompt=generation_prompt, return_dict=False
         )
@@ -177,12 +191,14 @@ class OfflineEngine:
         tokens = await self._chat(to_openai(messages), generation_prompt=True)
         tokens += await self.encode(response) if response else []
         async with self._awake() as engine:
+            context: int = engine.model_config.max_model_len
+            require_room(self.name, len(tokens), context, answer=1)
             output = await self._last(
                 engine.generate(
                     {"prompt_token_ids": tokens},
                     SamplingParams(
                         n=n,
-                        max_tokens=min(settings.max_step_tokens, self._room(engine, tokens)),
+                        max_tokens=min(settings.max_step_tokens, context - len(tokens)),
                         stop=[settings.delimiter],
                         temperature=settings.temperature,
                         top_p=settings.top_p,
@@ -210,7 +226,7 @@ class OfflineEngine:
         from vllm import PoolingParams
 
         async with self._awake() as engine:
-            self._room(engine, tokens)
+            require_room(self.name, len(tokens), engine.model_config.max_model_len, answer=0)
             output = await self._last(
                 engine.encode(
                     {"prompt_token_ids": tokens}, PoolingParams(task="classify", use_activation=False), self._number()
@@ -223,7 +239,7 @@ class OfflineEngine:
         from vllm import SamplingParams
 
         async with self._awake() as engine:
-            self._room(engine, tokens)
+            require_room(self.name, len(tokens), engine.model_config.max_model_len, answer=1)
             output = await self._last(
                 engine.generate(
                     {"prompt_token_ids": tokens},
@@ -237,24 +253,17 @@ class OfflineEngine:
 
     async def _last(self, outputs: AsyncIterator[Any]) -> Any:
         """What a request ends with, errors of vLLM's as this package's."""
+        from vllm.exceptions import VLLMError
+
         try:
             last = None
             async for output in outputs:
                 last = output
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, VLLMError) as error:
             raise ModelError(f"{self.name} failed: {error}") from error
         if last is None:
             raise ModelResponseError(f"{self.name} answered nothing")
         return last
-
-    def _room(self, engine: Any, tokens: Sequence[int]) -> int:
-        """Tokens that may follow."""
-        context: int = engine.model_config.max_model_len
-        if len(tokens) >= context:
-            raise ContextOverflowError(
-                f"the prompt has {len(tokens)} tokens, and the context of {self.name} is {context}"
-            )
-        return context - len(tokens)
 
     def _number(self) -> str:
         return f"rsd-{next(self._numbers)}"

@@ -1,7 +1,6 @@
 """The one layer of retries: which errors may pass, how long to wait, and when to give up."""
 
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +13,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+WAITING = True
+"""A switch for tests: without, attempts follow one another at once, and nobody is waited for."""
+
 LONGEST_WAIT = 60.0
 """Seconds; no server's `Retry-After` is taken for longer."""
 FAILING_WAIT = 1.0
@@ -24,8 +26,8 @@ FAILING_WAIT = 1.0
 class Persistence:
     """How long to go on asking a server that does not answer.
 
-    A refused or dropped connection, 429 and 5xx may pass; a wrong request (any other 4xx) and a timeout, which has been
-    waited for long enough, do not, and are raised at once.
+    A refused or dropped connection, 429 and a failing server (500, 502 to 504) may pass; a wrong request and a timeout,
+    which has been waited for long enough, do not, and are raised at once.
     """
 
     attempts: int = 3
@@ -45,23 +47,24 @@ class Persistence:
             What the last call raised.
         """
         backoff = wait_random_exponential(multiplier=0.2, max=5)
-        waits = "RSD_NO_WAITING" not in os.environ  # a switch for tests
+        failures = 0
 
         async def attempt() -> T:
             return await call()
 
         def wait(state: RetryCallState) -> float:
-            if state.attempt_number % places or not waits:
+            if state.attempt_number % places or not WAITING:
                 return 0.0
             return max(backoff(state), _least_wait(_error(state)))
 
         def stop(state: RetryCallState) -> bool:
-            if state.attempt_number < self.attempts * places:
-                return False
+            nonlocal failures
             error = _error(state)
-            failing = isinstance(error, ModelUnavailableError) and error.failing
-            impatient = not waits or (state.seconds_since_start or 0.0) >= self.patience
-            return failing or not has_answered() or impatient
+            failures += isinstance(error, ModelUnavailableError) and error.failing
+            if failures >= self.attempts * places:
+                return True
+            impatient = not WAITING or (state.seconds_since_start or 0.0) >= self.patience
+            return state.attempt_number >= self.attempts * places and (impatient or not has_answered())
 
         def tell(state: RetryCallState) -> None:
             if state.attempt_number == self.attempts * places:

@@ -23,6 +23,14 @@ from rsd_graph.errors import (
 from rsd_graph.models.persistence import Persistence
 
 CONNECT_SECONDS = 5.0
+PASSING = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""Answers that may be others at the next attempt. Not 501, which vLLM gives for what a model cannot do."""
 CONCURRENCY = 256
 """Requests that one client has under way at once; vLLM itself batches about as many."""
 
@@ -89,9 +97,18 @@ class ModelServer:
         """Return what is at `path`, read as `answer`. Raises as `post` does."""
         return await self._request("get", path, None, answer)
 
-    async def first_model(self) -> ModelCard:
-        """The first model that the server lists. Raises as `post` does."""
-        models = (await self.get("/v1/models", _Models)).data
+    async def model(self, name: str | None = None) -> ModelCard:
+        """What the server says of a model: of the first that it lists, if none is named. Raises as `post` does."""
+        try:
+            models = (await self.get("/v1/models", _Models)).data
+        except ModelUnavailableError:
+            raise
+        except ModelResponseError:  # it lists none
+            if name is None:
+                raise
+            models = []
+        if name is not None:
+            return next((card for card in models if card.id == name), ModelCard(id=name))
         if not models:
             raise ModelResponseError(f"{self.url}/v1/models lists no model")
         return models[0]
@@ -151,10 +168,7 @@ def model_error(error: Exception, where: str) -> ModelError:
             ):
                 return ContextOverflowError(f"the prompt does not fit the context of {where}: {detail}")
             what = f"{where} answered {error.status_code}: {detail}"
-            if (
-                error.status_code == HTTPStatus.TOO_MANY_REQUESTS
-                or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-            ):
+            if error.status_code in PASSING:
                 unavailable = ModelUnavailableError(what)
                 unavailable.failing = error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
                 with suppress(KeyError, ValueError):  # it may also be a date, which no model server sends

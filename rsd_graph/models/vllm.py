@@ -15,9 +15,10 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from rsd_graph import background
-from rsd_graph.errors import ContextOverflowError, ModelResponseError
+from rsd_graph.errors import ModelResponseError
+from rsd_graph.models.context import require_room
 from rsd_graph.models.persistence import Persistence
-from rsd_graph.models.server import ModelServer, RenderedChat, to_openai
+from rsd_graph.models.server import ModelCard, ModelServer, RenderedChat, to_openai
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -92,7 +93,7 @@ class VLLM:
         self.name = model or url
         self.parameters = parameters
         self._model = model
-        self._context: int | None = None
+        self._served: ModelCard | None = None
         self._template = template
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
 
@@ -109,10 +110,9 @@ class VLLM:
     async def _generate(
         self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
     ) -> list[Generation]:
-        if self._model is None:
-            served = await self._server.first_model()
-            self._model = self.name = served.id
-            self._context = served.max_model_len
+        if self._served is None:
+            self._served = await self._server.model(self._model)
+            self._model = self.name = self._served.id
         prompt = await self._prompt(messages, response)
         answer = await self._server.post(
             "/v1/completions",
@@ -137,15 +137,12 @@ class VLLM:
         return self._read(answer, settings.delimiter, n)
 
     def _room(self, prompt: Prompt, wanted: int) -> int:
-        """Tokens that the step may take: vLLM refuses a request that could outgrow the context."""
-        if self._context is None or isinstance(prompt, str):
+        """Tokens that the step may take. How vLLM refuses a request without room differs from version to version."""
+        context = self._served.max_model_len if self._served else None
+        if context is None or isinstance(prompt, str):
             return wanted
-        room = self._context - len(prompt)
-        if room < 1:
-            raise ContextOverflowError(
-                f"the prompt has {len(prompt)} tokens, and the context of {self.name} is {self._context}"
-            )
-        return min(wanted, room)
+        require_room(self.name, len(prompt), context, answer=1)
+        return min(wanted, context - len(prompt))
 
     async def _prompt(self, messages: Sequence[BaseMessage], response: str) -> Prompt:
         if self._template:

@@ -16,6 +16,7 @@ from rsd_graph.state import Score
 
 SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
 MARKER = "<extra_0>"
+LABELS = 2
 
 
 async def qwen_prm(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
@@ -33,5 +34,7 @@ async def qwen_prm(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
     )
     behind = conversation[::-1].index(marker[0])  # how many tokens close the turn
     reading = await engine.head(conversation[: len(conversation) - behind])
+    if len(reading.values) != LABELS:
+        raise RewardError(f"{engine.name} has {len(reading.values)} labels, and Qwen2.5-Math-PRM has {LABELS}")
     bad, good = reading.values
     return Score(sigmoid(good - bad), reading.usage)

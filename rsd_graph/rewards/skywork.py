@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Sequence
 
 from rsd_graph.acceptance import sigmoid
+from rsd_graph.errors import RewardError
 from rsd_graph.rewards.prm import Engine
 from rsd_graph.state import Score
 
@@ -27,4 +28,6 @@ async def skywork(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
     )
     tokens = [*opening, *(token for body in bodies for token in (*body, end[-1]))]
     reading = await engine.head(tokens)
+    if len(reading.values) != 1:
+        raise RewardError(f"{engine.name} has {len(reading.values)} labels, and Skywork's reward models have one")
     return Score(sigmoid(reading.values[0]), reading.usage)

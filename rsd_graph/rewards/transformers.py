@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsd_graph import background
-from rsd_graph.errors import ContextOverflowError, RewardError, WeightsError
+from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
+from rsd_graph.models.context import require_room
 from rsd_graph.rewards.prm import Reading, Turn
 from rsd_graph.state import TokenUsage
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+
+NEEDS_TRANSFORMERS = (
+    "reward models in this process need the extra `transformers`: run `pip install 'rsd-graph[transformers]'`"
+)
 
 HEADS = {
     "Qwen2ForPrmModel": ("v_head.summary",),  # Skywork-o1-Open-PRM
@@ -45,6 +50,15 @@ class TransformersEngine:
         self._dtype = dtype
         self._checkpoint: Checkpoint | None = None
         self._turn = threading.Lock()  # one prompt at a time; others would only fight for the same device
+
+    async def start(self) -> None:
+        """Load the model now, rather than with the first step.
+
+        Raises:
+            WeightsError: it cannot be found or read.
+            ConfigurationError: transformers is not installed.
+        """
+        await self._with(lambda _: None)
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `Engine.encode`."""
@@ -81,11 +95,15 @@ class Checkpoint:
 
     Raises:
         WeightsError: it cannot be found or read.
+        ConfigurationError: transformers is not installed.
     """
 
     def __init__(self, model: str, revision: str | None, device: str, dtype: str) -> None:
-        from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-
+        try:
+            from safetensors import SafetensorError
+            from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+        except ImportError as error:
+            raise ConfigurationError(NEEDS_TRANSFORMERS) from error
         self._name = model
         try:
             folder = Path(model) if Path(model).is_dir() else _download(model, revision)
@@ -98,7 +116,7 @@ class Checkpoint:
             self._head: list[tuple[Tensor, Tensor | None]] = (
                 [] if self._generative else _head(folder, HEADS.get(architecture, ("score",)), self._model)
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise WeightsError(f"cannot load the reward model {model}: {error}") from error
         self._context: int = config.max_position_embeddings
 
@@ -139,10 +157,7 @@ class Checkpoint:
     def _batch(self, tokens: Sequence[int]) -> "Tensor":
         import torch
 
-        if len(tokens) > self._context:
-            raise ContextOverflowError(
-                f"the prompt has {len(tokens)} tokens, and the context of {self._name} is {self._context}"
-            )
+        require_room(self._name, len(tokens), self._context, answer=0)
         return torch.tensor([list(tokens)], device=self._model.device)
 
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 
 from rsd_graph import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
+from rsd_graph.models.context import require_room
 from rsd_graph.models.persistence import Persistence
-from rsd_graph.models.server import ModelServer
+from rsd_graph.models.server import ModelCard, ModelServer
 from rsd_graph.models.vllm import TokenIds, TokensUsed
 from rsd_graph.rewards.prm import Reading, Turn
 
@@ -79,7 +80,8 @@ class VLLMEngine:
         self._model = model
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
         self._token_wise = token_wise
-        self._remembered: OrderedDict[tuple[str, bool], list[int]] = OrderedDict()
+        self._served: ModelCard | None = None
+        self._remembered: OrderedDict[str, list[int]] = OrderedDict()
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `Engine.encode`."""
@@ -101,26 +103,37 @@ class VLLMEngine:
         """Close the connections."""
         await background.call(self._server.aclose())
 
-    async def _served(self) -> str:
-        if self._model is None:
-            self._model = self.name = (await self._server.first_model()).id
-        return self._model
+    async def _name(self) -> str:
+        if self._served is None:
+            self._served = await self._server.model(self._model)
+            self.name = self._served.id
+        return self._served.id
 
     async def _encode(self, text: str, special_tokens: bool) -> list[int]:
-        key = (text, special_tokens)
-        if key not in self._remembered:
-            body = {"model": await self._served(), "prompt": text, "add_special_tokens": special_tokens}
-            self._remembered[key] = (await self._server.post("/tokenize", body, TokenIds)).tokens if text else []
-            if len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
-        return self._remembered[key]
+        if special_tokens:  # a whole prompt, which does not come again
+            return await self._tokenize(text, special_tokens)
+        if text not in self._remembered:
+            self._remembered[text] = await self._tokenize(text, special_tokens) if text else []
+        self._remembered.move_to_end(text)
+        if len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+        return self._remembered[text]
+
+    async def _tokenize(self, text: str, special_tokens: bool) -> list[int]:
+        body = {"model": await self._name(), "prompt": text, "add_special_tokens": special_tokens}
+        return (await self._server.post("/tokenize", body, TokenIds)).tokens
+
+    @property
+    def _context(self) -> int | None:
+        return self._served.max_model_len if self._served else None
 
     async def _chat(self, turns: Sequence[Turn], generation_prompt: bool) -> list[int]:
-        body = {"model": await self._served(), "messages": turns, "add_generation_prompt": generation_prompt}
+        body = {"model": await self._name(), "messages": turns, "add_generation_prompt": generation_prompt}
         return (await self._server.post("/tokenize", body, TokenIds)).tokens
 
     async def _head(self, tokens: list[int]) -> Reading:
-        body = {"model": await self._served(), "input": tokens, "use_activation": False}
+        body = {"model": await self._name(), "input": tokens, "use_activation": False}
+        require_room(self.name, len(tokens), self._context, answer=0)
         if not self._token_wise:
             try:
                 answer = await self._server.post("/classify", body, _Classification)
@@ -151,10 +164,12 @@ class VLLMEngine:
         return Reading(tuple(rows[-1]), pooled.usage.read)
 
     async def _labels(self, tokens: list[int], labels: list[int]) -> Reading:
+        model = await self._name()
+        require_room(self.name, len(tokens), self._context, answer=1)
         answer = await self._server.post(
             "/v1/completions",
             {
-                "model": await self._served(),
+                "model": model,
                 "prompt": tokens,
                 "max_tokens": 1,
                 "temperature": 0,

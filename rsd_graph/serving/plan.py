@@ -13,7 +13,6 @@ from shlex import join
 
 from rsd_graph.config import PORTS, ROLES, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.rewards.recipes import kind_of
 from rsd_graph.serving.gpus import GPU, IN_ORDER
 
 USABLE = 0.92
@@ -202,7 +201,7 @@ def engine_flags(model: ModelConfig, place: Place) -> list[str]:
         flags += ["--max-model-len", str(model.context)]
     flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files
     flags += ["--enable-prefix-caching"]
-    if isinstance(model, RewardConfig) and (model.kind or kind_of(model.model or "")) == "qwen-prm":
+    if isinstance(model, RewardConfig) and model.asked_as == "qwen-prm":
         flags += ["--hf-overrides", json.dumps(LAST_STEP)]
     return [*flags, *model.flags]
 

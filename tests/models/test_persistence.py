@@ -10,6 +10,7 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     RSDError,
 )
+from rsd_graph.models import persistence
 from rsd_graph.models.persistence import LONGEST_WAIT, Persistence, _least_wait
 
 GONE = ModelUnreachableError("gone")
@@ -32,8 +33,8 @@ def ask(errors: Sequence[RSDError], *, has_answered: bool = False, places: int =
             raise errors[calls - 1]
         return calls
 
-    persistence = Persistence(patience=patience)
-    return asyncio.run(persistence.ask(call, has_answered=lambda: has_answered, places=places))
+    asked = Persistence(patience=patience).ask(call, has_answered=lambda: has_answered, places=places)
+    return asyncio.run(asked)
 
 
 @pytest.mark.parametrize("error", [GONE, ModelUnavailableError("busy"), failing()])
@@ -53,7 +54,7 @@ def test_what_would_not_pass_is_raised_at_once(error: RSDError) -> None:
 
 def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again, and the run goes on; but not for ever."""
-    monkeypatch.delenv("RSD_NO_WAITING")
+    monkeypatch.setattr(persistence, "WAITING", True)
     assert ask([GONE] * 4, has_answered=True) == 5
     with pytest.raises(ModelUnreachableError):
         ask([GONE] * 50, has_answered=True, patience=0.1)
@@ -62,9 +63,10 @@ def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatc
 def test_a_request_that_fails_on_the_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It might fail for ever, however long the server lives."""
     monkeypatch.setattr("rsd_graph.models.persistence.FAILING_WAIT", 0.0)
-    monkeypatch.delenv("RSD_NO_WAITING")
+    monkeypatch.setattr(persistence, "WAITING", True)
     with pytest.raises(ModelUnavailableError):
         ask([failing()] * 4, has_answered=True)
+    assert ask([GONE, GONE, GONE, failing(), failing()], has_answered=True) == 6  # each is counted by itself
 
 
 def test_a_server_may_say_when_to_come_back() -> None:

@@ -63,6 +63,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
     [
         ((500, {"error": {"message": "out of memory"}}), ModelResponseError, "500.*out of memory"),
         ((404, {"error": {"message": "no such thing"}}), ModelResponseError, "404.*no such thing"),
+        ((501, {"error": {"message": "not supported"}}), ModelResponseError, "501.*not supported"),
         ((401, {"error": {"message": "no key"}}), ModelResponseError, "401.*no key"),
         (MALFORMED, ModelResponseError, "cannot be read"),
         ([1, 2], ModelResponseError, "got \\[1, 2\\]"),

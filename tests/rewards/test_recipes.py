@@ -9,11 +9,12 @@ from langchain_core.messages import HumanMessage
 from rsd_graph import Generation, Step, TokenUsage
 from rsd_graph.errors import RewardError
 from rsd_graph.rewards.judge import judge
+from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.rewards.math_shepherd import math_shepherd
 from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Reading, Recipe, Turn, step_texts
 from rsd_graph.rewards.qwen_prm import SYSTEM_PROMPT, qwen_prm
-from rsd_graph.rewards.recipes import RECIPES, kind_of
+from rsd_graph.rewards.recipes import RECIPES
 from rsd_graph.rewards.rlhflow import rlhflow
 from rsd_graph.rewards.skywork import skywork
 
@@ -123,6 +124,14 @@ def test_a_model_that_lacks_the_marker_is_refused() -> None:
     """Another model's tokenizer would split it, and the reward would mean nothing."""
     with pytest.raises(RewardError, match="no Qwen2"):
         score(qwen_prm, Characters(0.0, 0.0, markers=[]), "one")
+
+
+def test_a_head_of_another_model_is_refused() -> None:
+    """It has more labels, or fewer."""
+    with pytest.raises(RewardError, match="1 labels"):
+        score(qwen_prm, Characters(0.0), "one")
+    with pytest.raises(RewardError, match="2 labels"):
+        score(skywork, Characters(0.0, 0.0), "one")
 
 
 def test_a_step_that_was_cut_goes_on_in_the_next() -> None:

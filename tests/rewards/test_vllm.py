@@ -16,6 +16,8 @@ NOT_THERE = (404, {"error": {"message": "Not Found"}})
 
 def call(server: FakeServer, do: Callable[[VLLMEngine], Coroutine[Any, Any, Any]], **options: Any) -> Any:
     async def run() -> Any:
+        if "/v1/models" not in server.answers:
+            server.answer("/v1/models", {"data": [{"id": "prm", "max_model_len": 8}]})
         engine = VLLMEngine(server.url, model="prm", **options)
         try:
             return await do(engine)
@@ -42,7 +44,7 @@ def test_a_model_with_token_wise_pooling_is_read_so(server: FakeServer) -> None:
         return await engine.head([1, 2, 3])
 
     assert call(server, twice).values == (0.5, 1.5)
-    assert [path for path, _ in server.requests] == ["/classify", "/pooling", "/pooling"]
+    assert [path for path, _ in server.requests] == ["/v1/models", "/classify", "/pooling", "/pooling"]
     assert server.bodies("/pooling")[0]["task"] == "token_classify"
 
 
@@ -74,6 +76,8 @@ def test_labels_are_read_by_their_ids(server: FakeServer) -> None:
     assert call(server, lambda engine: engine.labels([1, 2, 3], [7, 8])) == Reading((-2.0, -0.5), TokenUsage(3, 2, 1))
     (body,) = server.bodies("/v1/completions")
     assert (body["prompt"], body["logprob_token_ids"], body["max_tokens"]) == ([1, 2, 3], [7, 8], 1)
+    with pytest.raises(ContextOverflowError):  # there is no room for the answer
+        call(server, lambda engine: engine.labels([1] * 8, [7]))
     with pytest.raises(RewardError, match=r"token_id:9.*logprob_token_ids"):
         call(server, lambda engine: engine.labels([1], [9]))
 

@@ -71,9 +71,8 @@ def _dequantised(weights: Weights) -> Callable[[Path], None]:
     return make
 
 
-def _qwen_tokenizer(folder: Path, *special: str) -> int:
+def _qwen_tokenizer(folder: Path) -> int:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint("draft"))
-    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
     tokenizer.save_pretrained(folder)
     return len(tokenizer)
 
@@ -102,7 +101,10 @@ def _qwen_prm(folder: Path) -> None:
         "score.2.weight": torch.randn(2, width) / 4,
         "score.2.bias": torch.randn(2),
     }
-    _with_head(folder, _qwen_tokenizer(folder, "<extra_0>"), "Qwen2ForProcessRewardModel", head)
+    vocabulary = _qwen_tokenizer(folder)
+    for file in folder.glob("tokenizer*.json"):  # vLLM looks for the marker where the authors' tokenizer has it: 151651
+        file.write_text(file.read_text().replace("<|quad_end|>", "<extra_0>"))
+    _with_head(folder, vocabulary, "Qwen2ForProcessRewardModel", head)
 
 
 def _outcome(folder: Path) -> None:
