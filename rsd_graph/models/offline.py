@@ -91,7 +91,7 @@ class OfflineEngine:
 
     async def aclose(self) -> None:
         """End the engine and free its memory."""
-        await background.in_thread(self._shut_down)
+        await background.call(self._aclose())
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
@@ -124,7 +124,8 @@ class OfflineEngine:
 
     async def wake_up(self) -> None:
         """Load the model, or bring its weights back."""
-        await background.in_thread(self._load)
+        if self._engine is None:
+            await background.in_thread(self._load)
         if self._asleep:
             await self._engine.wake_up()
             self._asleep = False
@@ -170,11 +171,15 @@ class OfflineEngine:
             except (OSError, ValueError, RuntimeError, VLLMError) as error:
                 raise WeightsError(f"vLLM cannot load {self.name}: {error}") from error
 
-    def _shut_down(self) -> None:
-        with self._starting:  # an engine that is just being loaded is waited for
-            if self._engine is not None:
-                self._engine.shutdown()
-            self._engine, self._asleep = None, False
+    async def _aclose(self) -> None:
+        def loaded_by_now() -> None:
+            with self._starting:
+                return
+
+        await background.in_thread(loaded_by_now)
+        engine, self._engine, self._asleep = self._engine, None, False
+        if engine is not None:
+            engine.shutdown()  # on this loop: its reader is here, and would take a shutdown elsewhere for a crash
 
     async def _chat(self, turns: Sequence[Any], generation_prompt: bool) -> list[int]:
         tokenizer = await self._tokenizer()

@@ -18,7 +18,8 @@ from rsd_graph.serving.supervisor import Limits, State, Supervisor
 
 BLOCK = 32
 """Tokens of a prefix that are cached together; the least that vLLM takes on a processor (16 on a GPU)."""
-ENGINE_FLAGS = ("--dtype", "float32", "--enforce-eager", "--max-model-len", "8192", "--block-size", str(BLOCK))
+CONTEXT = 8192
+ENGINE_FLAGS = ("--dtype", "float32", "--enforce-eager", "--max-model-len", str(CONTEXT), "--block-size", str(BLOCK))
 FLAGS = (*ENGINE_FLAGS, "--enable-prefix-caching", "--enable-prompt-tokens-details", "--generation-config", "vllm")
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB

@@ -33,4 +33,4 @@ PYTHON
   mkdir -p "$site/vllm-$vllm+cpu.dist-info"
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$vllm" > "$site/vllm-$vllm+cpu.dist-info/METADATA"
 fi
-$pip install --editable '.[local]' --group dev accelerate gguf
+$pip install --editable '.[local]' --group vllm-tests

@@ -16,6 +16,8 @@ from rsd_graph.rewards.transformers import TransformersEngine
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import ENGINE_FLAGS
 
+pytestmark = pytest.mark.filterwarnings("default")  # vLLM's own warnings, once it is imported here
+
 STEPS = ["First, \\(2+2=4\\).", "ünïcode 漢字", "", "So it is \\boxed{4}."]
 
 

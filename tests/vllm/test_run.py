@@ -18,10 +18,11 @@ from langchain_core.messages import HumanMessage
 from rsd_graph import Generation, RSDSettings, TokenUsage, create_rsd_graph
 from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.config import ROLES, Config, Role, load_config
+from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import RSDEvent
 from rsd_graph.models.vllm import VLLM
 from tests.vllm.checkpoints import checkpoint
-from tests.vllm.conftest import ENGINE_FLAGS, free_port
+from tests.vllm.conftest import CONTEXT, ENGINE_FLAGS, free_port
 from tests.vllm.metrics import counters
 
 RSD = [sys.executable, "-m", "rsd_graph.cli"]
@@ -145,6 +146,17 @@ def test_the_prompt_is_continued_to_the_byte(serving: Serving) -> None:
         f"{url(serving, 'draft')}/tokenize", json={"prompt": response, "add_special_tokens": False}, trust_env=False
     ).json()["tokens"]
     assert after.usage.prompt - bare.usage.prompt == len(tokens)
+
+
+def test_a_full_context_is_filled_and_then_named(serving: Serving) -> None:
+    """The last step takes the room that is left; without any the run has a reason to stop."""
+    bare, one = (generate(serving, "Go on.", text, max_step_tokens=1)[0].usage.prompt for text in ("", " word"))
+    assert one == bare + 1
+    (last,) = generate(serving, "Go on.", " word" * (CONTEXT - bare - 3), max_step_tokens=200)
+    assert last.finish == "length" or last.usage.completion < 3
+    assert last.usage.completion <= 3
+    with pytest.raises(ContextOverflowError, match=f"the context of .* is {CONTEXT}"):
+        generate(serving, "Go on.", " word" * (CONTEXT - bare))
 
 
 def test_token_counts_are_the_servers(serving: Serving) -> None:
