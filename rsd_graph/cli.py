@@ -137,9 +137,9 @@ def serve(
 ) -> None:
     """Start the three models with vLLM, watch over them, and stop them all on Ctrl-C.
 
-    Models with a `url` in rsd.toml run already and are left alone; the others need their name as `model`. Memory is
-    shared out so that they fit the GPUs. A server that dies is started again. When all are ready, `rsd solve` with the
-    same rsd.toml or --preset uses them.
+    Models with a `url` in rsd.toml run already and are left alone; others are named by `model`.
+    Memory is shared out so that they fit the GPUs. A server that dies is started again.
+    When all are ready, `rsd solve` with the same rsd.toml or --preset uses them.
 
     Exit code: 0 after Ctrl-C, 1 on an error.
     """

@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -165,16 +166,13 @@ def _turns(servers: Sequence[ServerPlan]) -> list[asyncio.Lock]:
 
     vLLM measures what memory is left while it starts; another one that starts beside it would disturb that.
     """
-    locks: list[asyncio.Lock] = []
-    taken: list[tuple[set[int], asyncio.Lock]] = []
-    for server in servers:
-        gpus = set(server.gpus) or {-1}
-        lock = next((lock for others, lock in taken if others & gpus), asyncio.Lock())
-        merged = {id(old) for others, old in taken if others & gpus}
-        locks = [lock if id(each) in merged else each for each in locks]
-        taken = [(others, lock if id(old) in merged else old) for others, old in taken] + [(gpus, lock)]
-        locks.append(lock)
-    return locks
+    gpus = [set(server.gpus) or {-1} for server in servers]
+    group = list(range(len(servers)))
+    for one, other in combinations(range(len(servers)), 2):
+        if gpus[one] & gpus[other]:
+            group = [group[one] if each == group[other] else each for each in group]
+    locks = {each: asyncio.Lock() for each in group}
+    return [locks[each] for each in group]
 
 
 class _Process:
