@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from contextlib import aclosing
 from typing import Any
@@ -127,3 +128,29 @@ def test_a_server_says_when_to_come_back(server: FakeServer) -> None:
     with pytest.raises(ModelUnavailableError, match=r"429.*busy") as caught:
         post(server.url, persistence=AT_ONCE)
     assert caught.value.retry_after == 7
+
+
+def test_only_so_many_requests_are_under_way(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for their turn here, where a timeout does not run for them."""
+    monkeypatch.setattr("rsd_graph.models.server.CONCURRENCY", 2)
+    under_way, most = 0, 0
+    lock = threading.Lock()
+
+    def answer(_: Any) -> dict[str, int]:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.02)
+        with lock:
+            under_way -= 1
+        return {"b": 2}
+
+    server.answer("/x", answer)
+
+    async def run() -> None:
+        async with aclosing(ModelServer(server.url, timeout=5)) as client:
+            await asyncio.gather(*(client.post("/x", {}, Anything) for _ in range(8)))
+
+    asyncio.run(run())
+    assert most == 2
