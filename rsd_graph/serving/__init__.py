@@ -42,9 +42,11 @@ async def serve(servers: list[ServerPlan], config: Config, watcher: Watcher) -> 
     supervisor = Supervisor(runnable, logs=config.serve.logs, watcher=watcher, api_key=config.serve.api_key)
     running = asyncio.create_task(supervisor.run())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has SIGHUP
-            loop.add_signal_handler(number, running.cancel)
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        ends.append(signal.SIGHUP)
+    for number in ends:
+        loop.add_signal_handler(number, running.cancel)
     try:
         await running
     except asyncio.CancelledError:  # asked to end: all servers have
