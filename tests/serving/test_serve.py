@@ -67,7 +67,8 @@ def test_servers_run_until_asked_to_stop(number: signal.Signals, tmp_path: Path)
     model = "Skywork-o1-Open-PRM-1B"
     tables = [f'[{role}]\nmodel = "{model}"\nport = {free_port()}\n' for role in ("draft", "reward")]
     (tmp_path / "rsd.toml").write_text("".join(tables))
-    command = [sys.executable, "-m", "rsd_graph.cli", "serve"]
+    # as a script's background job, for which the shell has SIGINT ignored
+    command = ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"', sys.executable, "-m", "rsd_graph.cli", "serve"]
     with subprocess.Popen(command, env={"PATH": str(tmp_path)}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         lines: list[str] = []
