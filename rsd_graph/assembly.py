@@ -233,7 +233,7 @@ class _Props(BaseModel):
 
 async def _card(url: str, config: ModelConfig, api_key: str | None) -> ModelCard:
     async with aclosing(_probe(url, config, api_key)) as server:
-        return await server.model()
+        return await server.model(config.model)
 
 
 def _probe(url: str, config: ModelConfig, api_key: str | None) -> ModelServer:

@@ -101,6 +101,8 @@ class ModelConfig(BaseModel):
             raise ValueError("`api_key_env` belongs to a server that runs already: give its `url`")
         if self.gpus and self.tensor_parallel and len(self.gpus) != self.tensor_parallel:
             raise ValueError("`tensor_parallel` is the number of `gpus`: leave it out, or name as many")
+        if self.revision and (self.url or not self.model):
+            raise ValueError("`revision` is of a `model` that is started here")
         if self.gpus and len(set(self.gpus)) < len(self.gpus):
             raise ValueError("`gpus` names one twice")
         if reserved := RESERVED_FLAGS & {flag.split("=")[0] for flag in self.flags}:

@@ -53,6 +53,13 @@ def test_a_server_tells_what_it_is(server: FakeServer) -> None:
     assert models.reward.name == "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B"
 
 
+def test_of_several_models_the_named_one_is_asked(server: FakeServer) -> None:
+    """And not the first that the server lists."""
+    server.answer("/v1/models", {"data": [{"id": "base", "owned_by": "vllm"}, *PRM["data"]]})
+    named = {"url": server.url, "model": PRM["data"][0]["id"]}
+    assert assembled({"reward": named}).reward.name == named["model"]
+
+
 def test_any_other_chat_model_is_a_judge(server: FakeServer) -> None:
     """On vLLM its words' probabilities are read as such; on others, from what a chat model returns."""
     server.answer("/v1/models", {"data": [{"id": "chat", "owned_by": "vllm"}]})
