@@ -17,7 +17,8 @@ from rsd_graph.rewards.prm import Engine
 from rsd_graph.state import Score
 
 BEGINNING = "<|endoftext|>"
-"""Qwen2's beginning-of-text token (`bos_token_id` 151643)."""
+"""Qwen2's beginning-of-text token (`bos_token_id` 151643). The authors write `tokenizer.bos_token`; their published
+tokenizer could not be looked at."""
 STEP_END = "\n\n"
 
 
