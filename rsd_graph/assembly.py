@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, SecretStr
@@ -29,6 +30,9 @@ from rsd_graph.rewards.prm import ProcessReward, Recipe
 from rsd_graph.rewards.recipes import RECIPES
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
+
+if TYPE_CHECKING:
+    from rsd_graph.serving.gpus import GPU
 
 T = TypeVar("T")
 
@@ -162,12 +166,17 @@ class _Build:
         return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=config.parameters, progress=self._progress)
 
     def _offline(self, role: Role) -> OfflineEngine:
-        from rsd_graph.serving.gpus import find_gpus
         from rsd_graph.serving.plan import offline_flags
 
         config = self._config.role(role)
-        flags = offline_flags(self._config, role, find_gpus())
+        flags = offline_flags(self._config, role, self._gpus)
         return OfflineEngine(config.model or "", flags=flags, parameters=config.parameters, bedroom=self._bedroom)
+
+    @cached_property
+    def _gpus(self) -> "list[GPU]":
+        from rsd_graph.serving.gpus import find_gpus
+
+        return find_gpus()
 
     async def _client(self, address: str, config: ModelConfig) -> LlamaCpp | VLLM | ReplicatedModel:
         addresses = [address, *config.replicas]

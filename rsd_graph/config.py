@@ -50,13 +50,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from rsd_graph.addresses import LOOPBACK
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.settings import RSDSettings
 
 DEFAULT_FILE = Path("rsd.toml")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Role = Literal["draft", "target", "reward"]
 ROLES: tuple[Role, ...] = ("draft", "target", "reward")

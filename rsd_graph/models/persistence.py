@@ -35,12 +35,19 @@ class Persistence:
     patience: float = 600
     """Seconds to wait for one that has answered: it is overloaded, or starts again."""
 
-    async def ask(self, call: Callable[[], Awaitable[T]], *, has_answered: Callable[[], bool], places: int = 1) -> T:
+
+class Asking:
+    """Asks one server, or the servers of one model, and knows whether it has answered before."""
+
+    def __init__(self, persistence: Persistence | None = None) -> None:
+        self._persistence = persistence or Persistence()
+        self._has_answered = False
+
+    async def ask(self, call: Callable[[], Awaitable[T]], *, places: int = 1) -> T:
         """Call until it works or there is no hope left.
 
         Args:
             call: Asks once.
-            has_answered: Whether the server has answered before.
             places: How many servers successive calls go round; a wait comes after each has been asked once.
 
         Raises:
@@ -48,9 +55,12 @@ class Persistence:
         """
         backoff = wait_random_exponential(multiplier=0.2, max=5)
         failures = 0
+        attempts = self._persistence.attempts * places
 
         async def attempt() -> T:
-            return await call()
+            answer = await call()
+            self._has_answered = True
+            return answer
 
         def wait(state: RetryCallState) -> float:
             if state.attempt_number % places or not WAITING:
@@ -61,14 +71,14 @@ class Persistence:
             nonlocal failures
             error = _error(state)
             failures += isinstance(error, ModelUnavailableError) and error.failing
-            if failures >= self.attempts * places:
+            if failures >= attempts:
                 return True
-            impatient = not WAITING or (state.seconds_since_start or 0.0) >= self.patience
-            return state.attempt_number >= self.attempts * places and (impatient or not has_answered())
+            impatient = not WAITING or (state.seconds_since_start or 0.0) >= self._persistence.patience
+            return state.attempt_number >= attempts and (impatient or not self._has_answered)
 
         def tell(state: RetryCallState) -> None:
-            if state.attempt_number == self.attempts * places:
-                logger.warning("%s; asking again, for %.0f s at most", _error(state), self.patience)
+            if state.attempt_number == attempts:
+                logger.warning("%s; asking again, for %.0f s at most", _error(state), self._persistence.patience)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ModelUnreachableError, ModelUnavailableError)),

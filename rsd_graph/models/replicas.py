@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.models import StepGenerator
-from rsd_graph.models.persistence import Persistence
+from rsd_graph.models.persistence import Asking, Persistence
 from rsd_graph.rewards import RewardModel
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
@@ -39,8 +39,7 @@ M = TypeVar("M", bound=_Member)
 class _Replicas(Generic[M]):
     def __init__(self, members: Sequence[M], *, persistence: Persistence | None = None) -> None:
         self._members = list(members)
-        self._persistence = persistence or Persistence()
-        self._has_answered = False
+        self._asking = Asking(persistence)
 
     @property
     def name(self) -> str:
@@ -51,11 +50,7 @@ class _Replicas(Generic[M]):
 
     async def _ask(self, messages: Sequence[BaseMessage], call: Callable[[M], Awaitable[T]]) -> T:
         order = cycle(self._in_order(messages))
-        answer = await self._persistence.ask(
-            lambda: call(next(order)), has_answered=lambda: self._has_answered, places=len(self._members)
-        )
-        self._has_answered = True
-        return answer
+        return await self._asking.ask(lambda: call(next(order)), places=len(self._members))
 
     def _in_order(self, messages: Sequence[BaseMessage]) -> list[M]:
         """The members, in this conversation's own order (rendezvous hashing)."""

@@ -11,6 +11,7 @@ import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from pydantic import BaseModel, ValidationError
 
+from rsd_graph.addresses import LOOPBACK
 from rsd_graph.errors import (
     ContextOverflowError,
     ModelError,
@@ -20,7 +21,7 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     describe,
 )
-from rsd_graph.models.persistence import Persistence
+from rsd_graph.models.persistence import Asking, Persistence
 
 CONNECT_SECONDS = 5.0
 PASSING = {
@@ -74,8 +75,7 @@ class ModelServer:
         self, url: str, *, api_key: str | None = None, timeout: float = 600, persistence: Persistence | None = None
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._persistence = persistence or Persistence()
-        self._has_answered = False
+        self._asking = Asking(persistence)
         self._places = asyncio.Semaphore(CONCURRENCY)
         self._client = openai.AsyncOpenAI(
             base_url=self.url,
@@ -118,9 +118,7 @@ class ModelServer:
         await self._client.close()
 
     async def _request(self, method: Method, path: str, body: dict[str, Any] | None, answer: type[Answer]) -> Answer:
-        content = await self._persistence.ask(
-            lambda: self._send(method, path, body), has_answered=lambda: self._has_answered
-        )
+        content = await self._asking.ask(lambda: self._send(method, path, body))
         try:
             return answer.model_validate(content)
         except ValidationError as error:
@@ -130,18 +128,15 @@ class ModelServer:
         try:
             async with self._places:
                 if method == "get":
-                    content: object = await self._client.get(path, cast_to=object)
-                else:
-                    content = await self._client.post(path, cast_to=object, body=body)
+                    return await self._client.get(path, cast_to=object)
+                return await self._client.post(path, cast_to=object, body=body)
         except (openai.OpenAIError, ValueError) as error:
             raise model_error(error, f"{self.url}{path}") from error
-        self._has_answered = True
-        return content
 
 
 def loopback_client(url: str) -> openai.DefaultAsyncHttpxClient | None:
     """A client that goes around any proxy of the environment, if the address is this machine's; None for others."""
-    if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost"):
+    if urlsplit(url).hostname in LOOPBACK:
         return openai.DefaultAsyncHttpxClient(trust_env=False)
     return None
 

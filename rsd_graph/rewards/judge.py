@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from rsd_graph import background
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.models.persistence import Persistence
+from rsd_graph.models.persistence import Asking, Persistence
 from rsd_graph.models.server import model_error
 from rsd_graph.rewards.prm import Engine, step_texts
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -77,8 +77,7 @@ class JudgeReward:
         persistence: Persistence | None = None,
     ) -> None:
         self.name = name
-        self._persistence = persistence or Persistence()
-        self._has_answered = False
+        self._asking = Asking(persistence)
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
 
@@ -99,8 +98,7 @@ class JudgeReward:
         ]
 
     async def _judge(self, asked: str) -> Score:
-        answer = await self._persistence.ask(lambda: self._ask(asked), has_answered=lambda: self._has_answered)
-        self._has_answered = True
+        answer = await self._asking.ask(lambda: self._ask(asked))
         tokens: dict[str, Any] = {**(answer.usage_metadata or {})}
         return Score(
             reward=self._yes(answer.response_metadata),

@@ -11,7 +11,7 @@ from rsd_graph.errors import (
     RSDError,
 )
 from rsd_graph.models import persistence
-from rsd_graph.models.persistence import LONGEST_WAIT, Persistence, _least_wait
+from rsd_graph.models.persistence import LONGEST_WAIT, Asking, Persistence, _least_wait
 
 GONE = ModelUnreachableError("gone")
 
@@ -33,8 +33,15 @@ def ask(errors: Sequence[RSDError], *, has_answered: bool = False, places: int =
             raise errors[calls - 1]
         return calls
 
-    asked = Persistence(patience=patience).ask(call, has_answered=lambda: has_answered, places=places)
-    return asyncio.run(asked)
+    async def nothing() -> None: ...
+
+    async def run() -> int:
+        asking = Asking(Persistence(patience=patience))
+        if has_answered:
+            await asking.ask(nothing)
+        return await asking.ask(call, places=places)
+
+    return asyncio.run(run())
 
 
 @pytest.mark.parametrize("error", [GONE, ModelUnavailableError("busy"), failing()])

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
-from tests.serving.test_supervisor import free_port
+from tests.conftest import free_port
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
 

@@ -15,6 +15,7 @@ from rsd_graph.config import Role
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
 from rsd_graph.serving.supervisor import Limits, State, Supervisor, _turns
+from tests.conftest import free_port
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
 
@@ -41,13 +42,6 @@ class Watch:
         async with asyncio.timeout(30):
             while self.states.count((role, state)) < times:  # noqa: ASYNC110  # an event for each would be no shorter
                 await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def fake(role: Role, model: str = "well", gpus: tuple[int, ...] = (0,)) -> ServerPlan:

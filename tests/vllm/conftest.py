@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from rsd_graph.config import Role
 from rsd_graph.serving import vllm_command
 from rsd_graph.serving.plan import ServerPlan
 from rsd_graph.serving.supervisor import Limits, State, Supervisor
+from tests.conftest import free_port
 
 BLOCK = 32
 """Tokens of a prefix that are cached together; the least that vLLM takes on a processor (16 on a GPU)."""
@@ -41,13 +41,6 @@ class Quiet:
     def log(self, server: ServerPlan, line: str) -> None: ...
     def ready(self) -> None:
         self.answered.set()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

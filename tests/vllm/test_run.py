@@ -21,8 +21,9 @@ from rsd_graph.config import ROLES, Config, Role, load_config
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import RSDEvent
 from rsd_graph.models.vllm import VLLM
+from tests.conftest import free_port
 from tests.vllm.checkpoints import checkpoint
-from tests.vllm.conftest import CONTEXT, ENGINE_FLAGS, free_port
+from tests.vllm.conftest import CONTEXT, ENGINE_FLAGS
 from tests.vllm.metrics import counters
 
 RSD = [sys.executable, "-m", "rsd_graph.cli"]
