@@ -9,7 +9,8 @@ The prompt is the server's own rendering of the chat, followed by the response s
 - For a server that can do neither, pass `template`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
@@ -25,9 +26,7 @@ from rsd_graph.state import Finish, Generation, TokenUsage
 Prompt = str | list[int]
 
 
-class TokenIds(BaseModel):
-    """What `/tokenize` answers."""
-
+class _TokenIds(BaseModel):
     tokens: list[int]
 
 
@@ -66,6 +65,41 @@ class _Completion(BaseModel):
     usage: TokensUsed = TokensUsed()
 
 
+class ServedModel:
+    """One model of a server: what the server says of it, and its tokenizer.
+
+    Args:
+        server: Where it is.
+        name: What the server calls it; None for the first that it lists.
+    """
+
+    def __init__(self, server: ModelServer, name: str | None) -> None:
+        self.name = name or server.url
+        """What to call it in messages: the server's name for it, once that is known."""
+        self._server = server
+        self._asked = name
+        self._card: ModelCard | None = None
+
+    async def card(self) -> ModelCard:
+        """What the server says of it, asked for once. Raises as `ModelServer.post` does."""
+        if self._card is None:
+            self._card = await self._server.model(self._asked)
+            self.name = self._card.id
+        return self._card
+
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """Token ids of a text. Raises as `ModelServer.post` does."""
+        return await self._tokenize({"prompt": text, "add_special_tokens": special_tokens})
+
+    async def chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool) -> list[int]:
+        """Token ids of a conversation in the model's chat template. Raises as `ModelServer.post` does."""
+        return await self._tokenize({"messages": messages, "add_generation_prompt": generation_prompt})
+
+    async def _tokenize(self, what: dict[str, Any]) -> list[int]:
+        body = {"model": (await self.card()).id, **what}
+        return (await self._server.post("/tokenize", body, _TokenIds)).tokens
+
+
 class VLLM:
     """A step generator on an OpenAI-compatible server.
 
@@ -90,12 +124,15 @@ class VLLM:
         template: Callable[[Sequence[BaseMessage]], str] | None = None,
         persistence: Persistence | None = None,
     ) -> None:
-        self.name = model or url
         self.parameters = parameters
-        self._model = model
-        self._served: ModelCard | None = None
         self._template = template
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
+        self._served = ServedModel(self._server, model)
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        return self._served.name
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
@@ -110,16 +147,14 @@ class VLLM:
     async def _generate(
         self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
     ) -> list[Generation]:
-        if self._served is None:
-            self._served = await self._server.model(self._model)
-            self._model = self.name = self._served.id
+        card = await self._served.card()
         prompt = await self._prompt(messages, response)
         answer = await self._server.post(
             "/v1/completions",
             {
-                "model": self._model,
+                "model": card.id,
                 "prompt": prompt,
-                "max_tokens": self._room(prompt, settings.max_step_tokens),
+                "max_tokens": self._room(prompt, card.max_model_len, settings.max_step_tokens),
                 "stop": [settings.delimiter],
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -136,9 +171,8 @@ class VLLM:
         )
         return self._read(answer, settings.delimiter, n)
 
-    def _room(self, prompt: Prompt, wanted: int) -> int:
+    def _room(self, prompt: Prompt, context: int | None, wanted: int) -> int:
         """Tokens that the step may take. How vLLM refuses a request without room differs from version to version."""
-        context = self._served.max_model_len if self._served else None
         if context is None or isinstance(prompt, str):
             return wanted
         require_room(self.name, len(prompt), context, answer=1)
@@ -147,23 +181,18 @@ class VLLM:
     async def _prompt(self, messages: Sequence[BaseMessage], response: str) -> Prompt:
         if self._template:
             return self._template(messages) + response
-        chat = {"model": self._model, "messages": to_openai(messages), "add_generation_prompt": True}
+        chat = to_openai(messages)
         try:
-            rendered = (await self._server.post("/tokenize", chat, TokenIds)).tokens
+            rendered = await self._served.chat(chat, generation_prompt=True)
             if rendered:  # llama.cpp also has the endpoint, ignores the messages and returns no tokens
-                return [*rendered, *await self._tokens(response)]
-            return (await self._server.post("/apply-template", chat, RenderedChat)).prompt + response
+                return [*rendered, *(await self._served.encode(response) if response else ())]
+            body = {"model": (await self._served.card()).id, "messages": chat, "add_generation_prompt": True}
+            return (await self._server.post("/apply-template", body, RenderedChat)).prompt + response
         except ModelResponseError as error:
             raise ModelResponseError(
                 f"{self._server.url} renders no chat, neither at /tokenize (vLLM) nor at /apply-template (llama.cpp): "
                 f"{error}. Pass `template`, a function from messages to the prompt's text."
             ) from error
-
-    async def _tokens(self, response: str) -> list[int]:
-        if not response:
-            return []
-        body = {"model": self._model, "prompt": response, "add_special_tokens": False}
-        return (await self._server.post("/tokenize", body, TokenIds)).tokens
 
     def _read(self, answer: _Completion, delimiter: str, n: int) -> list[Generation]:
         usage = answer.usage.read

@@ -15,8 +15,8 @@ from rsd_graph import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.persistence import Persistence
-from rsd_graph.models.server import ModelCard, ModelServer
-from rsd_graph.models.vllm import TokenIds, TokensUsed
+from rsd_graph.models.server import ModelServer
+from rsd_graph.models.vllm import ServedModel, TokensUsed
 from rsd_graph.rewards.prm import Reading, Turn
 
 REMEMBERED = 4096
@@ -76,12 +76,15 @@ class VLLMEngine:
         persistence: Persistence | None = None,
         token_wise: bool | None = None,
     ) -> None:
-        self.name = model or url
-        self._model = model
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
+        self._served = ServedModel(self._server, model)
         self._token_wise = token_wise
-        self._served: ModelCard | None = None
         self._remembered: OrderedDict[str, list[int]] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """What to call the model in messages."""
+        return self._served.name
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `Engine.encode`."""
@@ -89,7 +92,7 @@ class VLLMEngine:
 
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `Engine.chat`."""
-        return await background.call(self._chat(turns, generation_prompt))
+        return await background.call(self._served.chat(turns, generation_prompt=generation_prompt))
 
     async def head(self, tokens: Sequence[int]) -> Reading:
         """See `Engine.head`."""
@@ -103,49 +106,31 @@ class VLLMEngine:
         """Close the connections."""
         await background.call(self._server.aclose())
 
-    async def _name(self) -> str:
-        if self._served is None:
-            self._served = await self._server.model(self._model)
-            self.name = self._served.id
-        return self._served.id
-
     async def _encode(self, text: str, special_tokens: bool) -> list[int]:
         if special_tokens:  # a whole prompt, which does not come again
-            return await self._tokenize(text, special_tokens)
+            return await self._served.encode(text, special_tokens=True)
         if text not in self._remembered:
-            self._remembered[text] = await self._tokenize(text, special_tokens) if text else []
+            self._remembered[text] = await self._served.encode(text) if text else []
         self._remembered.move_to_end(text)
         if len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
         return self._remembered[text]
 
-    async def _tokenize(self, text: str, special_tokens: bool) -> list[int]:
-        body = {"model": await self._name(), "prompt": text, "add_special_tokens": special_tokens}
-        return (await self._server.post("/tokenize", body, TokenIds)).tokens
-
-    @property
-    def _context(self) -> int | None:
-        return self._served.max_model_len if self._served else None
-
-    async def _chat(self, turns: Sequence[Turn], generation_prompt: bool) -> list[int]:
-        body = {"model": await self._name(), "messages": turns, "add_generation_prompt": generation_prompt}
-        return (await self._server.post("/tokenize", body, TokenIds)).tokens
-
     async def _head(self, tokens: list[int]) -> Reading:
-        body = {"model": await self._name(), "input": tokens, "use_activation": False}
-        require_room(self.name, len(tokens), self._context, answer=0)
-        if not self._token_wise:
-            try:
-                answer = await self._server.post("/classify", body, _Classification)
-            except (ContextOverflowError, ModelUnavailableError):
-                raise
-            except ModelResponseError as error:  # there is no such endpoint, or not for this model
-                if self._token_wise is False:
-                    raise
-                refused = error
-            else:
-                self._token_wise = False
-                return Reading(tuple(answer.data[0].probs), answer.usage.read)
+        card = await self._served.card()
+        require_room(self.name, len(tokens), card.max_model_len, answer=0)
+        body = {"model": card.id, "input": tokens, "use_activation": False}
+        if self._token_wise is None:
+            return await self._either(body)
+        return await (self._pooled(body) if self._token_wise else self._classified(body))
+
+    async def _either(self, body: dict[str, object]) -> Reading:
+        """Read the head in the way that the server has, and remember which one that is."""
+        try:
+            reading = await self._classified(body)
+        except (ContextOverflowError, ModelUnavailableError):
+            raise
+        except ModelResponseError as refused:  # there is no such endpoint, or not for this model
             try:
                 reading = await self._pooled(body)
             except ModelResponseError as error:
@@ -153,8 +138,13 @@ class VLLMEngine:
                     f"{self.name} serves no reward head: {refused}; {error}. Is it a reward model, and of this `kind`?"
                 ) from error
             self._token_wise = True
-            return reading
-        return await self._pooled(body)
+        else:
+            self._token_wise = False
+        return reading
+
+    async def _classified(self, body: dict[str, object]) -> Reading:
+        answer = await self._server.post("/classify", body, _Classification)
+        return Reading(tuple(answer.data[0].probs), answer.usage.read)
 
     async def _pooled(self, body: dict[str, object]) -> Reading:
         pooled = await self._server.post("/pooling", {**body, "task": "token_classify"}, _Pooling)
@@ -164,12 +154,12 @@ class VLLMEngine:
         return Reading(tuple(rows[-1]), pooled.usage.read)
 
     async def _labels(self, tokens: list[int], labels: list[int]) -> Reading:
-        model = await self._name()
-        require_room(self.name, len(tokens), self._context, answer=1)
+        card = await self._served.card()
+        require_room(self.name, len(tokens), card.max_model_len, answer=1)
         answer = await self._server.post(
             "/v1/completions",
             {
-                "model": model,
+                "model": card.id,
                 "prompt": tokens,
                 "max_tokens": 1,
                 "temperature": 0,
