@@ -3,28 +3,35 @@
     python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 60 --threshold 0.7 0.85 0.95
 
 Every solved problem is a line in `results/NAME.jsonl`, and is not solved again: a run that was stopped goes on where it
-was.
+was. With `--remember`, a greedy step that any strategy has computed behind the same prefix is taken from there: many
+thresholds cost little more than one, and times and FLOPs mean nothing.
 """
 
 import argparse
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from rsd_graph import Generation, create_rsd_graph
+from rsd_graph import Generation, RewardModel, RSDSettings, create_rsd_graph
 from rsd_graph.answers import same_answer
 from rsd_graph.costs import Parameters, flops
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
+from rsd_graph.rewards.grafts import trained_reward
+from rsd_graph.rewards.trained import SHIPPED
 from rsd_graph.state import TokenUsage, Usage
+
+DELIMITER = RSDSettings().delimiter
 
 
 async def main() -> None:
@@ -33,18 +40,26 @@ async def main() -> None:
     options.results.mkdir(parents=True, exist_ok=True)
     draft = EmbeddedLlamaCpp(DRAFT, slots=options.concurrency, context=2048)
     target = EmbeddedLlamaCpp(TARGET, slots=options.concurrency, context=2048)
-    reward = ConfidenceReward()
+    reward, size = reward_model(options.reward, options.concurrency)
+    pair: list[Any] = [draft, target]
+    if options.remember:
+        pair = remembering(pair, options.results)
     # with every draft step accepted, the graph is the draft model alone
-    strategies = {"draft-only": (draft, draft, 0.0), "target-only": (target, target, 0.0)}
-    strategies |= {f"rsd-{threshold:g}": (draft, target, threshold) for threshold in options.threshold}
+    strategies: dict[str, tuple[Any, Any, float]] = {
+        "draft-only": (draft, draft, 0.0),
+        "target-only": (target, target, 0.0),
+    }
+    prefix = f"rsd-{Path(options.reward).stem}-"
+    strategies |= {f"{prefix}{threshold:g}": (*pair, threshold) for threshold in options.threshold}
     for name in options.only or strategies:
         first, second, threshold = strategies[name]
-        graph = create_rsd_graph(first, second, reward)
+        graph = create_rsd_graph(first, second, reward if threshold else ConfidenceReward())
         context = {"threshold": threshold, "max_tokens": options.max_tokens}
         await solve_all(graph, context, rows, options.results / f"{name}.jsonl", options.concurrency)
-    report(options.results, list(strategies), Parameters(draft.parameters or 0, target.parameters or 0))
+    parameters = Parameters(draft.parameters or 0, target.parameters or 0, size)
+    report(options.results, list(strategies), None if options.remember else parameters)
     if options.plot:
-        plot(options.results, list(strategies), options.plot)
+        plot(options.results, options.plot)
 
 
 def parse() -> argparse.Namespace:
@@ -55,6 +70,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--threshold", type=float, nargs="*", default=[0.7, 0.85, 0.95], help="of RSD (default: 0.7 0.85 0.95)"
     )
+    parser.add_argument(
+        "--reward", default="confidence", help="confidence, trained, or a reward file (default: confidence)"
+    )
+    parser.add_argument("--remember", action="store_true", help="compute each greedy step once for all thresholds")
     parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-0.7 (default: all)")
     parser.add_argument("--concurrency", type=int, default=8, help="problems solved at once (default: 8)")
     parser.add_argument("--max-tokens", type=int, default=768, help="of one response (default: 768)")
@@ -63,6 +82,47 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--plot", type=Path, help="also draw accuracy over target tokens into this file")
     return parser.parse_args()
+
+
+def reward_model(name: str, slots: int) -> tuple[RewardModel, float]:
+    """The confidence reward, the shipped reward or the one in a file, and its parameters."""
+    if name == "confidence":
+        return ConfidenceReward(), 0.0
+    reward = trained_reward(SHIPPED if name == "trained" else Path(name), slots=slots, context=2048)
+    return reward, reward.parameters or 0.0
+
+
+class Remembering:
+    """A greedy model that computes no step twice."""
+
+    def __init__(self, model: EmbeddedLlamaCpp) -> None:
+        self.name = model.name
+        self.known: dict[tuple[str, str], Generation] = {}
+        self._model = model
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        key = (messages[-1].text, response)
+        if key not in self.known:
+            (self.known[key],) = await self._model.generate(messages, response, settings=settings, n=n)
+        return [self.known[key]]
+
+
+def remembering(pair: Sequence[EmbeddedLlamaCpp], results: Path) -> list[Remembering]:
+    """Both models, told what earlier runs have recorded."""
+    models = [Remembering(model) for model in pair]
+    for file in results.glob("*.jsonl"):
+        for record in read(file):
+            before = ""
+            for step in record["steps"]:
+                target = file.stem == "target-only" or step["author"] == "target"
+                models[target].known[record["problem"], before] = Generation(
+                    step["text"], step["finish"], TokenUsage(completion=step["tokens"]), step["logprobs"]
+                )
+                before += step["text"] + ("" if step["finish"] == "length" else DELIMITER)
+    return models
 
 
 async def solve_all(
@@ -114,8 +174,8 @@ async def solve(graph: Any, context: dict[str, Any], row: dict[str, Any]) -> dic
     }
 
 
-def report(results: Path, names: list[str], parameters: Parameters) -> None:
-    """Print the table of all strategies that have results."""
+def report(results: Path, names: list[str], parameters: Parameters | None) -> None:
+    """Print the table of all strategies that have results; times and FLOPs where they were measured."""
     table = Table(
         "strategy", "problems", "correct", "wall-clock s", "target tokens", "steps by draft", "FLOPs / target-only"
     )
@@ -126,39 +186,42 @@ def report(results: Path, names: list[str], parameters: Parameters) -> None:
         alone = name == "target-only"
         steps = [step for record in records for step in record["steps"]]
         usages = [usage_of(record["usage"], alone) for record in records]
-        cost = [flops(usage, parameters) for usage in usages]
+        cost = [flops(usage, parameters) for usage in usages] if parameters else []
         table.add_row(
             name,
             str(len(records)),
             f"{sum(record['correct'] for record in records) / len(records):.1%}",
-            f"{sum(record['seconds'] for record in records):.0f}",
+            f"{sum(record['seconds'] for record in records):.0f}" if cost else "",
             f"{sum(usage.target.completion for usage in usages)}",
             "0%" if alone else f"{sum(step['author'] == 'draft' for step in steps) / len(steps):.0%}",
-            f"{sum(each.total for each in cost) / sum(each.target_only for each in cost):.2f}",
+            f"{sum(each.total for each in cost) / sum(each.target_only for each in cost):.2f}" if cost else "",
         )
     Console(width=110).print(table)
 
 
-def plot(results: Path, names: list[str], picture: Path) -> None:
-    """Draw RSD's points beside the straight line from draft-only to target-only: what mixing at random would give."""
+def plot(results: Path, picture: Path) -> None:
+    """Draw the points of every reward beside the line from draft-only to target-only: what mixing at random gives."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     points = {}
-    for name in names:
-        if records := read(results / f"{name}.jsonl"):
-            tokens = [usage_of(record["usage"], name == "target-only").target.completion for record in records]
-            right = [record["correct"] for record in records]
-            points[name] = (sum(tokens) / len(tokens), 100 * sum(right) / len(right))
+    for file in results.glob("*.jsonl"):
+        records = read(file)
+        tokens = [usage_of(record["usage"], file.stem == "target-only").target.completion for record in records]
+        right = [record["correct"] for record in records]
+        points[file.stem] = (sum(tokens) / len(tokens), 100 * sum(right) / len(right))
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     ends = [points.pop(name) for name in ("draft-only", "target-only")]
     axes.plot(*zip(*ends, strict=True), "o--", color="grey", label="one model alone, and mixing both at random")
-    rsd = sorted(points.items(), key=lambda item: item[1])
-    axes.plot(*zip(*(point for _, point in rsd), strict=True), "o-", color="tab:purple", label="RSD, by threshold")
-    for name, point in rsd:
-        axes.annotate(name.removeprefix("rsd-"), point, textcoords="offset points", xytext=(-6, 7), ha="right")
+    for reward, colour in zip(
+        sorted({name.split("-")[1] for name in points}), ("tab:orange", "tab:purple"), strict=False
+    ):
+        curve = sorted((point, name) for name, point in points.items() if name.split("-")[1] == reward)
+        axes.plot(*zip(*(point for point, _ in curve), strict=True), "o-", color=colour, label=f"RSD, {reward}")
+        for point, name in curve:
+            axes.annotate(name.split("-")[2], point, textcoords="offset points", xytext=(-6, 7), ha="right")
     axes.set(xlabel="target tokens a problem", ylabel="correct (%)", ylim=(0, 100))
     axes.legend(loc="lower right")
     figure.savefig(picture)

@@ -23,11 +23,14 @@ from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.rewards import RewardModel
 from rsd_graph.rewards.confidence import ConfidenceReward
+from rsd_graph.rewards.grafts import trained_reward
 from rsd_graph.rewards.judge import JudgeReward
 from rsd_graph.rewards.kinds import kind_of
+from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Recipe
 from rsd_graph.rewards.recipes import RECIPES
+from rsd_graph.rewards.trained import SHIPPED, Trained
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
 
@@ -54,7 +57,7 @@ class Assembly:
     async def start(self) -> None:
         """Fetch and load the weights of models in this process now, rather than in the middle of a run."""
         for model in self.running:
-            if isinstance(model, EmbeddedLlamaCpp | OfflineEngine | TransformersEngine):
+            if isinstance(model, EmbeddedLlamaCpp | LlamaCppEngine | OfflineEngine | TransformersEngine):
                 await model.start()
 
     async def aclose(self) -> None:
@@ -130,6 +133,8 @@ class _Build:
             return ProcessReward(_recipe(config, config.asked_as), engine), config.parameters
         if config.asked_as == "confidence":
             return ConfidenceReward(), 0.0
+        if config.asked_as == "trained":
+            return await self._trained(config)
         if config.path:
             self.running.append(judge := self._embedded(config, config.path))
         elif isinstance(target, EmbeddedLlamaCpp):
@@ -138,6 +143,22 @@ class _Build:
             raise ConfigurationError("reward: the target runs on a server; name the judge's own `url` or `model`")
         chat = _chat_model(await judge.url(), judge.name, config)
         return JudgeReward(chat, turn=judge.turn), judge.parameters
+
+    async def _trained(self, config: RewardConfig) -> tuple[RewardModel, float | None]:
+        """A reward file, computed in this process beside an embedded draft."""
+        draft = self._config.draft
+        if self._config.address("draft") or draft.ours:
+            raise ConfigurationError(
+                "reward: a reward file is computed in this process, beside an embedded draft. Beside a draft on a "
+                "server, serve the reward too: `rsd export-reward` makes a model for vLLM of it"
+            )
+        reward = await background.in_thread(
+            lambda: trained_reward(
+                config.path or SHIPPED, draft.path or DRAFT, slots=self._slots, progress=self._progress
+            )
+        )
+        self.running.append(reward.engine)
+        return reward, reward.parameters
 
     async def _served_reward(self, address: str, config: RewardConfig) -> RewardModel:
         addresses = [address, *config.replicas]
@@ -222,7 +243,12 @@ class _Build:
 
 
 def _recipe(config: RewardConfig, kind: str) -> Recipe:
-    return Outcome(config.centre, config.scale) if kind == "outcome" else RECIPES[kind]
+    match kind:
+        case "outcome":
+            return Outcome(config.centre, config.scale)
+        case "trained":
+            return Trained(config.centre)
+    return RECIPES[kind]
 
 
 async def _has_props(url: str, config: ModelConfig) -> bool:

@@ -15,6 +15,7 @@ from rsd_graph.costs import flops
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, RSDError
 from rsd_graph.events import RSDEvent
 from rsd_graph.presets import PRESETS
+from rsd_graph.reward_commands import evaluate_reward, export_reward, reward_table, train_reward
 
 app = typer.Typer(
     help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
@@ -49,8 +50,9 @@ def solve(
     reward: Annotated[
         str | None,
         typer.Option(
-            help="confidence (the draft's own), judge (the embedded target is asked), or the URL of a process reward "
-            "model's server, known by its model's name; any other model there is asked as a judge.",
+            help="confidence (the draft's own), trained (on the embedded draft), a file of `rsd train-reward`, judge "
+            "(the embedded target is asked), or the URL of a process reward model's server, known by its model's name; "
+            "any other model there is asked as a judge.",
             show_default="confidence",
         ),
     ] = None,
@@ -104,7 +106,7 @@ def solve(
     if target is not None:
         overrides["target"] = place(target)
     if reward is not None:
-        overrides["reward"] = {"url": reward} if "://" in reward else {"kind": reward, "model": None}
+        overrides["reward"] = reward_table(reward)
     view: View = JSONView() if as_json else TerminalView()
     try:
         text = standard_input() if problem == "-" else problem
@@ -168,6 +170,11 @@ def serve(
     except RSDError as error:
         typer.secho(f"rsd: {error}", fg="red", err=True)
         raise typer.Exit(FAILED) from None
+
+
+app.command()(evaluate_reward)
+app.command()(train_reward)
+app.command()(export_reward)
 
 
 def standard_input() -> str:

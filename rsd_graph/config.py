@@ -23,9 +23,10 @@
     port = 8000             # by default 8000 for the draft, 8001 for the target, 8002 for the reward
 
     [reward]
-    kind = "skywork"        # "confidence" (the draft's own, the default), "judge", "skywork", "qwen-prm",
+    kind = "skywork"        # "confidence" (the draft's own, the default), "trained", "judge", "skywork", "qwen-prm",
                             # "math-shepherd", "rlhflow" or "outcome"; known models are told by their names
-    centre = 0.0            # of the kind "outcome": the logit that is worth 0.5,
+    path = "my.safetensors" # of the kind "trained": the file of `rsd train-reward`; by default the embedded draft's own
+    centre = 0.0            # of the kinds "outcome" and "trained" on a server: the logit that is worth 0.5,
     scale = 1.0             # and how far above it one is worth 0.73
     engine = "transformers" # compute `model` in this process, in plain transformers, instead of by vLLM
     device = "cuda:0"       # for that engine; "cpu" by default
@@ -54,6 +55,7 @@ from rsd_graph.addresses import LOOPBACK
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.kinds import kind_of
+from rsd_graph.rewards.trained import SUFFIX
 from rsd_graph.settings import RSDSettings
 
 DEFAULT_FILE = Path("rsd.toml")
@@ -66,7 +68,7 @@ ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port"}
 """Keys of models that are started here."""
 RESERVED_FLAGS = {"--host", "--port", "--api-key", "--model", "--served-model-name"}
 
-Kind = Literal["confidence", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"]
+Kind = Literal["confidence", "trained", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"]
 
 
 class ModelConfig(BaseModel):
@@ -163,7 +165,9 @@ class RewardConfig(ModelConfig):
     def _fits_its_kind(self) -> "RewardConfig":
         if self.kind == "confidence" and (self.url or self.path or self.model):
             raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
-        if self.kind not in (None, "confidence", "judge") and not (self.url or self.model):
+        if self.path and self.path.suffix == SUFFIX and self.kind not in (None, "trained"):
+            raise ValueError(f"{self.path} is a reward file: its kind is 'trained'")
+        if self.kind not in (None, "confidence", "judge", "trained") and not (self.url or self.model):
             raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
         if self.engine == "transformers" and (self.url or not self.model):
             raise ValueError('`engine = "transformers"` computes a `model` in this process: give one, and no `url`')
@@ -182,6 +186,8 @@ class RewardConfig(ModelConfig):
             ConfigurationError: the name of a model that is started here tells nothing.
         """
         if self.kind or not self.model:
+            if self.path and self.path.suffix == SUFFIX:
+                return "trained"
             return self.kind or ("judge" if self.url or self.path else "confidence")
         known = kind_of(self.model)
         if known is None and not self.url:
@@ -250,7 +256,7 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
     Args:
         file: The file; None takes `rsd.toml` in the current folder if there is one.
         overrides: Such as `{"settings": {"threshold": 0.5}}`. A table that says which model it is about (`url`, `path`,
-            `model`, or a reward of the kind "confidence" or "judge") replaces the one below it.
+            `model`, or a reward of the kind "confidence", "judge" or "trained") replaces the one below it.
 
     Raises:
         ConfigurationError: in one line, what is wrong and where.
@@ -280,7 +286,7 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and not isinstance(under, dict):
             continue  # it is refused as it stands
         elsewhere = isinstance(value, dict) and (
-            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge")
+            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge", "trained")
         )
         if isinstance(value, dict) and value.get("engine") == "transformers":
             under = {name: given for name, given in under.items() if name not in ENGINE_KEYS}

@@ -1,6 +1,7 @@
-"""How well a reward separates right from wrong: pure."""
+"""How well a reward separates right from wrong, and how far its numbers are probabilities: pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
@@ -20,14 +21,84 @@ def area_under_roc(rewards: Sequence[float], correct: Sequence[bool]) -> float:
 
 
 def area_interval(
-    rewards: Sequence[float], correct: Sequence[bool], *, rounds: int = 2000, seed: int = 0
+    rewards: Sequence[float],
+    correct: Sequence[bool],
+    *,
+    groups: Sequence[object] | None = None,
+    rounds: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float]:
-    """The 95 % bootstrap interval of `area_under_roc`."""
+    """The 95 % bootstrap interval of `area_under_roc`.
+
+    Args:
+        rewards: Of each one.
+        correct: Of each one.
+        groups: What belongs together and is drawn together, such as the steps of one solution; by default nothing.
+        rounds: Draws with replacement.
+        seed: Of the draws.
+
+    Returns:
+        Lower and upper end; NaN where all are right or all are wrong.
+    """
     rng = np.random.default_rng(seed)
     values, labels = np.asarray(rewards, dtype=float), np.asarray(correct, dtype=bool)
+    if labels.all() or not labels.any():
+        return float("nan"), float("nan")
+    members: dict[object, list[int]] = {}
+    for index, group in enumerate(range(len(values)) if groups is None else groups):
+        members.setdefault(group, []).append(index)
+    together = [np.array(indices) for indices in members.values()]
     areas = []
     for _ in range(rounds):
-        sample = rng.integers(len(values), size=len(values))
-        areas.append(area_under_roc(values[sample].tolist(), labels[sample].tolist()))
+        drawn = np.concatenate([together[index] for index in rng.integers(len(together), size=len(together))])
+        areas.append(area_under_roc(values[drawn].tolist(), labels[drawn].tolist()))
     low, high = np.nanpercentile(areas, [2.5, 97.5])
     return float(low), float(high)
+
+
+def roc_curve(rewards: Sequence[float], correct: Sequence[bool]) -> tuple[list[float], list[float]]:
+    """The ROC curve: shares of the wrong and of the right ones that a threshold accepts, from the highest down."""
+    values, labels = np.asarray(rewards, dtype=float), np.asarray(correct, dtype=bool)
+    order = np.argsort(-values, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))  # ties are accepted together
+    right, wrong = np.cumsum(labels[order])[ends], np.cumsum(~labels[order])[ends]
+    return [0.0, *(wrong / max(1, wrong[-1])).tolist()], [0.0, *(right / max(1, right[-1])).tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The solutions whose rewards lie in one part of [0, 1]."""
+
+    low: float
+    high: float
+    count: int
+    reward: float
+    """Mean reward."""
+    right: float
+    """Share that is right."""
+
+
+def reliability(rewards: Sequence[float], correct: Sequence[bool], bins: int = 10) -> list[Bin]:
+    """The reliability table: for each tenth of [0, 1] with something in it, how often that is right."""
+    values, labels = np.asarray(rewards, dtype=float), np.asarray(correct, dtype=bool)
+    part = np.minimum((values * bins).astype(int), bins - 1)
+    return [
+        Bin(
+            index / bins,
+            (index + 1) / bins,
+            int(inside.sum()),
+            float(values[inside].mean()),
+            float(labels[inside].mean()),
+        )
+        for index in range(bins)
+        if (inside := part == index).any()
+    ]
+
+
+def expected_calibration_error(table: Sequence[Bin]) -> float:
+    """ECE in [0, 1]: the mean distance between reward and share of right ones, over the bins by their counts.
+
+    Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
+    """
+    total = sum(each.count for each in table)
+    return sum(each.count * abs(each.reward - each.right) for each in table) / total

@@ -1,12 +1,15 @@
-"""Recorded solutions, as JSON lines: what the measurements and the calibration read.
+"""Recorded solutions, as JSON lines: what the measurements, the calibration and the training read.
 
-Each line holds at least `{"correct": bool, "steps": [{"text": str, "logprobs": [float]}]}`.
+Each line holds at least `{"problem": str, "correct": bool, "steps": [str]}`. A step may also be an object with `text`,
+`finish` and `logprobs`, its tokens' log-probabilities, which the confidence reward needs; `reference` is the right
+answer.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.state import Generation
@@ -20,27 +23,43 @@ class Solution:
     steps: tuple[Generation, ...]
     correct: bool
     """Whether its final answer is right: the weak label of all its steps."""
+    reference: str = ""
+    """The right answer, where it is known."""
 
 
 def read_solutions(file: Path) -> list[Solution]:
     """The solutions in the file, those without any step left out.
 
     Raises:
-        ConfigurationError: a line is not a solution; the message names it.
+        ConfigurationError: the file cannot be read, or a line is not a solution; the message names it.
     """
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the solutions {file}: {error}") from error
     solutions = []
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            steps = tuple(
-                Generation(step["text"], step.get("finish", "delimiter"), logprobs=tuple(step["logprobs"]))
-                for step in record["steps"]
-            )
+            steps = tuple(_step(step) for step in record["steps"])
+            if not isinstance(record["correct"], bool):
+                raise TypeError("`correct` is true or false")
             if steps:
-                solutions.append(Solution(record["problem"], steps, bool(record["correct"])))
-        except (ValueError, KeyError, TypeError) as error:
+                solutions.append(
+                    Solution(str(record["problem"]), steps, record["correct"], str(record.get("reference", "")))
+                )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{file}, line {number}, is no recorded solution: {error!r}") from error
     return solutions
+
+
+def _step(step: str | dict[str, Any]) -> Generation:
+    if isinstance(step, str):
+        return Generation(step, "delimiter")
+    logprobs = step.get("logprobs")
+    return Generation(
+        step["text"], step.get("finish", "delimiter"), logprobs=None if logprobs is None else tuple(logprobs)
+    )
 
 
 def split_by_problem(solutions: Sequence[Solution], folds: int) -> list[tuple[list[Solution], list[Solution]]]:

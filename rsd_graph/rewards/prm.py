@@ -76,16 +76,18 @@ class ProcessReward:
     Args:
         recipe: How the model's authors score.
         engine: Where it runs.
+        parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
     """
 
-    def __init__(self, recipe: Recipe, engine: Engine) -> None:
+    def __init__(self, recipe: Recipe, engine: Engine, *, parameters: float | None = None) -> None:
+        self.engine = engine
+        self.parameters = parameters
         self._recipe = recipe
-        self._engine = engine
 
     @property
     def name(self) -> str:
         """What to call it in messages and tables."""
-        return self._engine.name
+        return self.engine.name
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
@@ -93,12 +95,12 @@ class ProcessReward:
         """See `RewardModel.score`."""
         problem = messages[-1].text
         return await asyncio.gather(
-            *(self._recipe(self._engine, problem, step_texts(steps, candidate)) for candidate in candidates)
+            *(self._recipe(self.engine, problem, step_texts(steps, candidate)) for candidate in candidates)
         )
 
     async def aclose(self) -> None:
         """Close the engine."""
-        await self._engine.aclose()
+        await self.engine.aclose()
 
 
 def step_texts(steps: Sequence[Step], candidate: Generation) -> list[str]:

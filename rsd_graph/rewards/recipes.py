@@ -7,6 +7,7 @@ from rsd_graph.rewards.prm import Recipe
 from rsd_graph.rewards.qwen_prm import qwen_prm
 from rsd_graph.rewards.rlhflow import rlhflow
 from rsd_graph.rewards.skywork import skywork
+from rsd_graph.rewards.trained import Trained
 
 RECIPES: dict[str, Recipe] = {
     "skywork": skywork,
@@ -15,5 +16,6 @@ RECIPES: dict[str, Recipe] = {
     "rlhflow": rlhflow,
     "outcome": Outcome(),
     "judge": judge,
+    "trained": Trained(),
 }
 """By the `kind` of `[reward]` in `rsd.toml`."""

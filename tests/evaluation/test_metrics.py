@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsd_graph.evaluation.metrics import area_interval, area_under_roc
+from rsd_graph.evaluation.metrics import (
+    area_interval,
+    area_under_roc,
+    expected_calibration_error,
+    reliability,
+    roc_curve,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,28 @@ def test_the_interval_holds_the_area_and_narrows_with_data() -> None:
     assert low < area_under_roc(rewards, correct) < high
     narrow = area_interval(rewards * 4, correct * 4)
     assert narrow[1] - narrow[0] < 0.65 * (high - low)
+
+
+def test_the_roc_curve_takes_ties_together() -> None:
+    """From nothing accepted to everything; one point for equal rewards."""
+    wrong, right = roc_curve([0.9, 0.5, 0.5, 0.1], [True, True, False, False])
+    assert wrong == [0, 0, 0.5, 1]
+    assert right == [0, 0.5, 1, 1]
+
+
+def test_reliability_counts_tenths_and_their_error() -> None:
+    """Two rewards of 0.95, one of them right; a reward of 1 belongs to the last tenth."""
+    table = reliability([0.95, 0.95, 1.0, 0.05], [True, False, True, False])
+    assert [(each.low, each.count) for each in table] == [(0.0, 1), (0.9, 3)]
+    assert expected_calibration_error(table) == pytest.approx(0.25 * 0.05 + 0.75 * (2.9 / 3 - 2 / 3))
+
+
+def test_the_interval_draws_groups_whole() -> None:
+    """Steps of one solution are no independent evidence: the interval is wider."""
+    rewards = [0.9, 0.9, 0.9, 0.4, 0.4, 0.4, 0.6, 0.6, 0.6, 0.2, 0.2, 0.2]
+    correct = [True] * 3 + [True] * 3 + [False] * 6
+    groups = [index // 3 for index in range(12)]
+    low, high = area_interval(rewards, correct, groups=groups)
+    alone = area_interval(rewards, correct)
+    assert high - low > alone[1] - alone[0]
+    assert math.isnan(area_interval([0.1, 0.2], [True, True])[0])

@@ -28,6 +28,8 @@ from transformers import (
 )
 
 from rsd_graph.models.weights import DRAFT, TINY, Weights, cache_directory, locate
+from rsd_graph.rewards.trained import SHIPPED, load_reward
+from rsd_graph.training.export import export
 
 SMALL = {
     "hidden_size": 128,
@@ -69,6 +71,10 @@ def _dequantised(weights: Weights) -> Callable[[Path], None]:
         AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
 
     return make
+
+
+def _trained(folder: Path) -> None:
+    export(load_reward(SHIPPED), locate(DRAFT), folder)
 
 
 def _qwen_tokenizer(folder: Path) -> int:
@@ -156,4 +162,5 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "math-shepherd": _math_shepherd,
     "rlhflow": _rlhflow,
     "outcome": _outcome,
+    "trained": _trained,
 }

@@ -55,9 +55,11 @@ class Served(NamedTuple):
     reference: TransformersEngine
 
 
-@pytest.fixture(scope="module", params=["skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome", "judge"])
+@pytest.fixture(
+    scope="module", params=["skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome", "judge", "trained"]
+)
 def served(request: pytest.FixtureRequest, logs: Path) -> Iterator[Served]:
-    """Each reward model in turn; the judge is the real draft."""
+    """Each reward model in turn; the judge is the real draft, and the trained reward the shipped one, exported."""
     kind: str = request.param
     model = checkpoint({"judge": "draft"}.get(kind, kind))
     flags = ("--hf-overrides", json.dumps(LAST_STEP)) if kind == "qwen-prm" else ()
@@ -98,7 +100,7 @@ def test_a_prompt_beyond_the_context_is_a_named_stop(served: Served) -> None:
 
 def test_the_wrong_kind_is_an_error_that_says_so(served: Served) -> None:
     """A language model has no reward head, and a reward model no next token."""
-    wrong = "skywork" if served.kind in ("judge", "rlhflow", "math-shepherd") else "rlhflow"
+    wrong = "skywork" if served.kind in ("judge", "rlhflow", "math-shepherd", "trained") else "rlhflow"
     with pytest.raises(ModelResponseError):
         reward(served.engine, wrong, "p", ["x"])
 

@@ -1,0 +1,211 @@
+"""Which hidden states of the draft know whether a step is right: layers, pooling, size of the probe, amount of data.
+
+    rsd train-reward gsm8k-train.jsonl --work reward        # samples the training solutions
+    python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 200 --only draft-only
+    python benchmarks/probes.py reward/solutions.jsonl results/draft-only.jsonl
+
+Each probe learns from the first file, with the final answer as the label of every step, and is tried on the second:
+area under the ROC curve (AUC) of every prefix, and of solutions by their last and by their lowest step. The
+regularisation is chosen in three folds of the training problems. What was read is kept in `--cache`.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from rsd_graph.evaluation.metrics import area_interval, area_under_roc
+from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.models.weights import DRAFT, locate
+from rsd_graph.training.readings import tokenized
+from rsd_graph.training.trunk import Trunk
+
+STRENGTHS = (1e-5, 1e-4, 3e-4, 1e-3, 1e-2)
+
+
+class Steps:
+    """All steps of some solutions, one row each."""
+
+    def __init__(self, solutions: Sequence[Solution], read: list[dict[str, np.ndarray]]) -> None:
+        self.owner = np.repeat(np.arange(len(solutions)), [len(each.steps) for each in solutions])
+        self.correct = np.array([each.correct for each in solutions])
+        problems = {each.problem: index for index, each in enumerate(solutions)}
+        self.problem = np.array([problems[each.problem] for each in solutions])[self.owner]
+        self.features = {key: np.concatenate([each[key] for each in read]).astype(np.float32) for key in read[0]}
+        self.features["log-probabilities"] = np.array(
+            [_of_tokens(step.logprobs, index) for each in solutions for index, step in enumerate(each.steps)]
+        )
+        self.labels = self.correct[self.owner]
+
+    def of(self, *keys: str) -> np.ndarray:
+        """These features side by side."""
+        return np.concatenate([self.features[key] for key in keys], axis=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("training", type=Path, help="solutions to learn from, of training problems")
+    parser.add_argument("test", type=Path, help="solutions to try the probes on")
+    parser.add_argument("--layers", type=int, nargs="+", default=[4, 8, 12, 14, 16, 20, 24], help="layers to read")
+    parser.add_argument("--weights", type=Path, help="the draft: a GGUF file or a folder (default: the embedded draft)")
+    parser.add_argument("--cache", type=Path, default=Path("probes"), help="keeps what was read (default: probes)")
+    parser.add_argument("--growth", type=int, nargs="*", default=[100, 200, 400, 800, 1600, 3200], help="solutions")
+    parser.add_argument("--plot", type=Path, help="also draw the AUC over the number of solutions into this file")
+    options = parser.parse_args()
+    files = {"training": options.training, "test": options.test}
+    solutions = {name: read_solutions(file) for name, file in files.items()}
+    trunk = Trunk(options.weights or locate(DRAFT))
+    training, test = (
+        Steps(found, read(trunk, found, options.layers, options.cache / name)) for name, found in solutions.items()
+    )
+    table = Table("probe", "every prefix", "last step", "lowest step", title=f"{len(training.correct)} solutions")
+    for layer in options.layers:
+        for pooling in ("mean", "last"):
+            row(table, f"layer {layer}, {pooling}", linear, training, test, f"{pooling} {layer}")
+    best = options.layers[int(np.argmax([_quick(training, f"mean {layer}") for layer in options.layers]))]
+    row(table, "log-probabilities and position", linear, training, test, "log-probabilities")
+    row(table, f"layer {best}, mean, with them", linear, training, test, f"mean {best}", "log-probabilities")
+    row(table, f"layer {best}, mean and last", linear, training, test, f"mean {best}", f"last {best}")
+    row(table, f"layer {best}, mean, MLP", perceptron, training, test, f"mean {best}")
+    Console(width=120).print(table)
+    points = growth(training, test, options.growth, f"mean {best}")
+    for count, area in points:
+        print(f"{count} solutions: AUC of every prefix {area:.3f}")
+    if options.plot:
+        plot(points, best, options.plot)
+
+
+def read(
+    trunk: Trunk, solutions: Sequence[Solution], layers: Sequence[int], cache: Path
+) -> list[dict[str, np.ndarray]]:
+    """Of each solution, mean and last state of every step at every layer, shape (steps, hidden size)."""
+    cache.mkdir(parents=True, exist_ok=True)
+    found = []
+    for index, solution in enumerate(track(solutions, description=f"reading {cache.name}")):
+        file = cache / f"{index:05}.npz"
+        if not file.exists():
+            tokens, ends = tokenized(trunk, solution)
+            arrays: dict[str, Any] = pooled(trunk, tokens, ends, len(trunk.prompt(solution.problem)), layers)
+            np.savez(file, **arrays)
+        with np.load(file) as kept:
+            keys = [f"{pooling} {layer}" for layer in layers for pooling in ("mean", "last")]
+            found.append({key: kept[key] for key in keys})
+    return found
+
+
+def pooled(
+    trunk: Trunk, tokens: Sequence[int], ends: Sequence[int], start: int, layers: Sequence[int]
+) -> dict[str, np.ndarray]:
+    arrays = {}
+    for layer, states in zip(layers, trunk.states(tokens, layers), strict=True):
+        begins = [start, *(end + 1 for end in ends[:-1])]
+        means = torch.stack([states[begin : end + 1].mean(0) for begin, end in zip(begins, ends, strict=True)])
+        arrays[f"mean {layer}"] = means.half().numpy()
+        arrays[f"last {layer}"] = states[ends].half().numpy()
+    return arrays
+
+
+def linear(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """An L2-regularised logistic regression; its strength is chosen in three folds."""
+    scores = []
+    folds = list(GroupKFold(3).split(x, labels, groups))
+    for strength in STRENGTHS:
+        areas = []
+        for known, unknown in folds:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+            model.fit(x[known], labels[known])
+            areas.append(area_under_roc(model.decision_function(x[unknown]).tolist(), labels[unknown].tolist()))
+        scores.append(np.mean(areas))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTHS[int(np.argmax(scores))], max_iter=1000))
+    model.fit(x, labels)
+    return lambda new: np.asarray(model.decision_function(new))
+
+
+def perceptron(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:  # noqa: ARG001
+    """A small network on the 64 main components, stopped early."""
+    network = MLPClassifier((32,), alpha=1.0, early_stopping=True, random_state=0)
+    model = make_pipeline(StandardScaler(), PCA(64, random_state=0), network)
+    model.fit(x, labels)
+    return lambda new: np.asarray(model.predict_proba(new)[:, 1])
+
+
+def row(
+    table: Table,
+    name: str,
+    fit: Callable[..., Callable[[np.ndarray], np.ndarray]],
+    training: Steps,
+    test: Steps,
+    *keys: str,
+) -> None:
+    values = fit(training.of(*keys), training.labels, training.problem)(test.of(*keys))
+    last = np.array([values[test.owner == index][-1] for index in range(len(test.correct))])
+    lowest = np.array([values[test.owner == index].min() for index in range(len(test.correct))])
+    table.add_row(
+        name,
+        area(values, test.labels, test.owner),
+        area(last, test.correct, np.arange(len(last))),
+        area(lowest, test.correct, np.arange(len(last))),
+    )
+
+
+def growth(training: Steps, test: Steps, counts: Sequence[int], key: str) -> list[tuple[int, float]]:
+    """AUC of every test prefix, learned from the first so many solutions."""
+    points = []
+    for count in sorted({min(count, len(training.correct)) for count in counts}):
+        chosen = training.owner < count
+        probe = linear(training.of(key)[chosen], training.labels[chosen], training.problem[chosen])
+        points.append((count, area_under_roc(probe(test.of(key)).tolist(), test.labels.tolist())))
+    return points
+
+
+def plot(points: Sequence[tuple[int, float]], layer: int, picture: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    axes.semilogx(*zip(*points, strict=True), "o-", color="tab:purple")
+    axes.set(
+        xlabel="training solutions",
+        ylabel="AUC of every prefix",
+        title=f"linear probe, layer {layer}, mean over the step",
+    )
+    figure.savefig(picture)
+
+
+def area(values: np.ndarray, correct: np.ndarray, groups: np.ndarray) -> str:
+    low, high = area_interval(values.tolist(), correct.tolist(), groups=groups.tolist(), rounds=1000)
+    return f"{area_under_roc(values.tolist(), correct.tolist()):.3f} ({low:.3f} to {high:.3f})"
+
+
+def _quick(training: Steps, key: str) -> float:
+    """AUC in three folds of the training problems."""
+    x, labels = training.of(key), training.labels
+    areas = []
+    for known, unknown in GroupKFold(3).split(x, labels, training.problem):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=3e-4, max_iter=1000)).fit(x[known], labels[known])
+        areas.append(area_under_roc(model.decision_function(x[unknown]).tolist(), labels[unknown].tolist()))
+    return float(np.mean(areas))
+
+
+def _of_tokens(logprobs: Sequence[float] | None, index: int) -> list[float]:
+    """A step's log-probabilities in three numbers, and its position."""
+    own = np.array(logprobs or [0.0])
+    return [np.log1p(-own.sum()), own.mean(), own.min(), float(index)]
+
+
+if __name__ == "__main__":
+    main()

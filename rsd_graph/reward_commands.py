@@ -1,0 +1,338 @@
+"""`rsd train-reward`, `rsd evaluate-reward` and `rsd export-reward`."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rsd_graph.config import Config, RewardConfig, load_config
+from rsd_graph.errors import ConfigurationError, RSDError
+
+if TYPE_CHECKING:
+    from rsd_graph.assembly import Assembly
+
+FAILED, INTERRUPTED = 1, 130
+QUIET_SECONDS = 30
+"""Between two lines of progress where there is no terminal."""
+
+NEEDS_EVAL = "this command needs the extra `eval`: run `pip install 'rsd-graph[eval]'`"
+NEEDS_TRAIN = "this command needs the extra `train`: run `pip install 'rsd-graph[local,train]'`"
+
+ConfigFile = Annotated[Path | None, typer.Option(help="Settings file.", show_default="rsd.toml here, if there is one")]
+
+
+def reward_table(reward: str) -> dict[str, Any]:
+    """`--reward` as the table `[reward]`: an address, a reward file, or a kind."""
+    if "://" in reward:
+        return {"url": reward}
+    if reward.endswith(".safetensors"):
+        return {"path": reward}
+    return {"kind": reward, "model": None}
+
+
+def evaluate_reward(
+    solutions: Annotated[
+        Path, typer.Option(help='JSON lines of {"problem": str, "steps": [str], "correct": bool}.', show_default=False)
+    ],
+    reward: Annotated[
+        str,
+        typer.Option(
+            help="confidence (steps need `logprobs`), trained, judge, a reward file, or the URL of a process reward "
+            "model's server."
+        ),
+    ] = "trained",
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many solutions.", show_default="all")] = None,
+    picture: Annotated[Path, typer.Option(help="Where to draw the ROC and reliability curves.")] = Path("reward.png"),
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The numbers as one JSON object.")] = False,
+) -> None:
+    """Measure how well a reward model tells right solutions from wrong ones.
+
+    Every step is scored as the newest of those before it. Prints the area under the ROC curve (AUC) of the last step's
+    reward, of the lowest and of the mean, and of every prefix, against the final answer's correctness, with 95 %
+    intervals; how far rewards are probabilities; milliseconds and tokens a step.
+    """
+    with _told(needs=NEEDS_EVAL):
+        from rsd_graph.evaluation.solutions import read_solutions
+
+        chosen = read_solutions(solutions)[:limit]
+        settings = load_config(config, {"reward": reward_table(reward)})
+        with Stages() as stages:
+            evaluation = asyncio.run(_evaluate(settings, chosen, stages))
+        evaluation.draw(picture, reward)
+        if as_json:
+            typer.echo(json.dumps({"reward": reward, **evaluation.as_json()}))
+        else:
+            _print(evaluation, reward)
+            typer.echo(f"drawn: {picture}")
+
+
+def train_reward(
+    problems: Annotated[
+        Path, typer.Argument(help="JSON lines with `question` or `problem`, and `answer` (behind #### or bare).")
+    ],
+    out: Annotated[Path, typer.Option(help="The reward file to write.")] = Path("reward.safetensors"),
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="The draft's weights: a GGUF file or a Hugging Face folder. Its solutions come from the draft of "
+            "rsd.toml, which has to be the same model.",
+            show_default="the embedded draft's",
+        ),
+    ] = None,
+    solutions: Annotated[
+        Path | None,
+        typer.Option(help="Solutions that the draft wrote already, instead of sampling.", show_default="sampled"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Problems to sample.")] = 1000,
+    labels: Annotated[
+        Literal["answer", "monte-carlo", "target"],
+        typer.Option(
+            help="What makes a step right: the final answer; how often the draft gets there from it; whether the "
+            "target does."
+        ),
+    ] = "answer",
+    continuations: Annotated[int, typer.Option(min=1, help="Of each step, with monte-carlo.")] = 4,
+    family: Annotated[
+        Literal["lora", "probe"],
+        typer.Option(help="Change the last kept layers (LoRA), or only read the frozen state behind them."),
+    ] = "lora",
+    layers: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the draft's layers that are kept.")] = 0.58,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the LoRA training.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of one solution.")] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="The same one repeats a run.")] = 0,
+    work: Annotated[
+        Path, typer.Option(help="Keeps everything under way: the same command goes on where it was stopped.")
+    ] = Path(".rsd/reward"),
+    config: ConfigFile = None,
+) -> None:
+    """Make a process reward model of the draft itself: sample, label, read, train, calibrate.
+
+    The result is a file of a few megabytes, for `rsd solve --reward FILE`. The same command goes on after a stop.
+    """
+    with _told(needs=NEEDS_TRAIN):
+        from rsd_graph.models.weights import DRAFT, locate
+        from rsd_graph.rewards.grafts import sha256_of
+        from rsd_graph.training.recipe import Folder, Options, train
+        from rsd_graph.training.trunk import identity
+
+        options = Options(
+            limit=limit,
+            labels=labels,
+            continuations=continuations,
+            layers=layers,
+            epochs=epochs,
+            max_tokens=max_tokens,
+            seed=seed,
+            **({"changed": 0} if family == "probe" else {}),
+        )
+        settings, draft = _with_weights(load_config(config), weights)
+        if out.parent != Path() and not out.parent.is_dir():
+            raise ConfigurationError(f"the folder {out.parent} of --out is not there")
+        with Stages() as stages:
+            path = draft or locate(DRAFT, stages.download)
+            made_of = {"draft": identity(path), "data": sha256_of(solutions or problems)}
+            folder = Folder(work, options, made_of)
+            known, own = asyncio.run(_gather(settings, problems, solutions, options, folder, stages))
+            reward = train(path, known, own, options, folder, stages)
+        reward.save(out)
+        card = reward.card
+        for name, figure in card.training.items():
+            typer.echo(f"{name}: {figure}")
+        size = out.stat().st_size / 1e6
+        typer.echo(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained numbers, {size:.1f} MB")
+
+
+def export_reward(
+    reward: Annotated[Path, typer.Argument(help="The reward file.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write the checkpoint.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="The draft that it was trained on: a GGUF file or a folder.", show_default="the embedded"),
+    ] = None,
+) -> None:
+    """Write a trained reward as an ordinary checkpoint, the draft's first layers with it merged in, for vLLM."""
+    with _told(needs=NEEDS_TRAIN):
+        from rsd_graph.models.weights import DRAFT, locate
+        from rsd_graph.rewards.trained import load_reward
+        from rsd_graph.training.export import export
+
+        loaded = load_reward(reward)
+        with Stages() as stages:
+            path = weights or locate(DRAFT, stages.download)
+            export(loaded, path, folder)
+        typer.echo(
+            f"serve it:  vllm serve {folder} --dtype float32 --port 8002\n"
+            'use it, in rsd.toml:\n\n[reward]\nurl = "http://127.0.0.1:8002"\nkind = "trained"\n'
+            f"centre = {loaded.card.centre:.4f}"
+        )
+
+
+class Stages:
+    """Progress of long work on standard error: bars with the time left, or a line now and then where nobody watches."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._watched = console.is_terminal
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, tuple[float, float]] = {}
+        """When a stage was last spoken of, and when and how far it began: for the lines."""
+        self._begun: dict[str, tuple[float, float]] = {}
+
+    def __enter__(self) -> "Stages":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str, done: float, total: float) -> None:
+        """So much of this stage is done."""
+        if self._watched:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(name, total=total)
+            self._bars.update(self._tasks[name], completed=done, total=total)
+            return
+        now = time.monotonic()
+        began, first = self._begun.setdefault(name, (now, done))
+        if done < total and now - self._said.get(name, (-QUIET_SECONDS, 0.0))[0] < QUIET_SECONDS:
+            return
+        self._said[name] = (now, done)
+        left = (now - began) * (total - done) / (done - first) if done > first else None
+        rest = "" if left is None or done >= total else f", {left / 60:.0f} min left"
+        print(f"{name}: {100 * done / total if total else 100:.0f} %{rest}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def download(self, what: str, done: int, total: int) -> None:
+        """Bytes of weights are being fetched or checked."""
+        self.stage(what, done, total)
+
+
+async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
+    from rsd_graph.assembly import assemble
+    from rsd_graph.evaluation.rewards import evaluate
+
+    models = await assemble(settings, progress=stages.download)
+    try:
+        await _start_reward(models)
+        return await evaluate(models.reward, solutions, lambda done, total: stages.stage("scoring", done, total))
+    finally:
+        await models.aclose()
+
+
+def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path | None]:
+    """The configuration that samples with these weights, and the weights; None for the embedded draft's."""
+    draft = settings.draft
+    elsewhere = draft.url or draft.model
+    if weights is None and draft.model and Path(draft.model).is_dir():
+        weights = Path(draft.model)
+    if weights is not None and not weights.exists():
+        raise ConfigurationError(f"the weights {weights} are not there")
+    if elsewhere and weights is None:
+        raise ConfigurationError(
+            "the draft runs on a server, and training reads its weights here: name them with --weights"
+        )
+    if weights is not None and weights.is_dir() and not elsewhere:
+        raise ConfigurationError(
+            f"the folder {weights} is read for training, and something has to write solutions: give the draft's "
+            f'`url` in rsd.toml, or `mode = "offline"` and `model = "{weights}"` in its table [draft]'
+        )
+    if weights is not None and not elsewhere:
+        draft = draft.model_copy(update={"path": weights})
+    no_reward = RewardConfig(kind="confidence")
+    return settings.model_copy(update={"draft": draft, "reward": no_reward}), weights or draft.path
+
+
+async def _gather(
+    settings: Config, problems: Path, solutions: Path | None, options: Any, folder: Any, stages: Stages
+) -> tuple[Any, Any]:
+    """The solutions and their labels; models run only where they are needed."""
+    from rsd_graph.assembly import assemble
+    from rsd_graph.training.recipe import label_steps, sample_solutions, solutions_in
+    from rsd_graph.training.samples import read_problems
+
+    models: Assembly | None = None
+    try:
+        if solutions is None or options.labels != "answer":
+            models = await assemble(settings, progress=stages.download)
+        if models is not None and solutions is None:
+            await sample_solutions(models.draft, read_problems(problems), options, folder, stages)
+        known = solutions_in(solutions or folder.solutions)
+        continuer = None
+        if models is not None and options.labels != "answer":
+            continuer = models.target if options.labels == "target" else models.draft
+        return known, await label_steps(continuer, known, options, folder, stages)
+    finally:
+        if models is not None:
+            await models.aclose()
+
+
+async def _start_reward(models: "Assembly") -> None:
+    start = getattr(models.running[-1], "start", None) if models.running else None
+    if start is not None:
+        await start()
+
+
+def _print(evaluation: Any, name: str) -> None:
+    out = Console(highlight=False)
+    table = Table("reward of a solution", "AUC (95 % interval)", title=f"{name}, {_count(evaluation)}")
+    for what, area in evaluation.areas().items():
+        table.add_row(what, str(area))
+    out.print(table)
+    bins = evaluation.reliability()
+    from rsd_graph.evaluation.metrics import expected_calibration_error
+
+    table = Table("reward of the last step", "solutions", "mean reward", "right", title="reliability")
+    for each in bins:
+        table.add_row(f"{each.low:.1f} to {each.high:.1f}", str(each.count), f"{each.reward:.2f}", f"{each.right:.2f}")
+    out.print(table)
+    early, late = evaluation.tokens(5, 5), evaluation.tokens(40, 40)
+    steps = "".join(
+        f", {tokens:.0f} for step {number}" for number, tokens in ((5, early), (40, late)) if tokens is not None
+    )
+    error = expected_calibration_error(bins)
+    out.print(
+        f"expected calibration error {error:.3f}; a step takes {evaluation.milliseconds:.1f} ms and computes "
+        f"{evaluation.tokens():.0f} tokens{steps}"
+    )
+
+
+def _count(evaluation: Any) -> str:
+    return f"{sum(evaluation.correct)} of {len(evaluation.correct)} solutions right"
+
+
+@contextmanager
+def _told(needs: str) -> Iterator[None]:
+    """Errors in one line; a missing extra by its name; Ctrl-C without a traceback."""
+    try:
+        yield
+    except RSDError as error:
+        typer.secho(f"rsd: {error}", fg="red", err=True)
+        raise typer.Exit(FAILED) from None
+    except OSError as error:
+        typer.secho(f"rsd: {error}; once that is mended, the same command goes on from here", fg="red", err=True)
+        raise typer.Exit(FAILED) from None
+    except ImportError as error:
+        typer.secho(f"rsd: {needs} ({error})", fg="red", err=True)
+        raise typer.Exit(FAILED) from None
+    except KeyboardInterrupt:
+        typer.secho("rsd: stopped; the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,199 @@
+"""A trained reward in llama.cpp: a GGUF file of the base model's first layers, with the reward file grafted on."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsd_graph.errors import RewardError, WeightsError
+from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, check_gguf
+from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate
+from rsd_graph.rewards.llamacpp import LlamaCppEngine
+from rsd_graph.rewards.prm import ProcessReward
+from rsd_graph.rewards.trained import SHIPPED, Trained, TrainedReward, load_reward
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAMES = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+"""llama.cpp's names of a layer's weights, by Hugging Face's."""
+
+_FINAL_NORM = "output_norm.weight"
+_CHUNK = 1 << 20
+
+
+def trained_reward(
+    file: Path = SHIPPED,
+    weights: Weights | Path = DRAFT,
+    *,
+    slots: int = 8,
+    context: int = 4096,
+    progress: Progress | None = None,
+) -> ProcessReward:
+    """A reward file as the graph's reward, computed by llama.cpp in this process.
+
+    Args:
+        file: The reward file; by default the embedded draft's own.
+        weights: The draft that it was trained on.
+        slots: How many problems it keeps in its cache.
+        context: Tokens that one problem, with its response, may have.
+        progress: Told about a download, and about the grafting, which is done once.
+
+    Raises:
+        RewardError: the reward was trained on another model, or another quantisation of it.
+        WeightsError: one of the files cannot be read, or the cache not written.
+    """
+    reward = load_reward(file)
+    if isinstance(weights, Weights):
+        base, sha256 = locate(weights, progress), weights.sha256
+    else:
+        check_gguf(weights)
+        base, sha256 = weights, sha256_of(weights, progress)
+    grafted = graft(reward, base, sha256, progress)
+    model = EmbeddedLlamaCpp(grafted, name=f"the reward {file.name}", slots=slots, context=context)
+    return ProcessReward(Trained.of(reward.card), LlamaCppEngine(model), parameters=reward.card.parameters)
+
+
+def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:
+    """The path of the grafted file, which is made once and kept in the cache.
+
+    Args:
+        reward: The reward.
+        base: The model it was trained on, as a GGUF file.
+        base_sha256: Of that file.
+        progress: Told about the work.
+
+    Raises:
+        RewardError: the reward was trained on another model, or another quantisation of it.
+        WeightsError: the base cannot be read, or the cache not written.
+    """
+    require_base(reward, base.name, base_sha256)
+    check_gguf(base)
+    identity = hashlib.sha256(reward.card.model_dump_json().encode() + reward.norm.tobytes())
+    for name, (down, up) in reward.updates.items():
+        identity.update(name.encode() + down.tobytes() + up.tobytes())
+    file = cache_directory() / "rewards" / f"{identity.hexdigest()[:32]}.gguf"
+    if file.is_file():
+        return file
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
+        try:
+            _write(reward, base, unfinished, progress)
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"cannot write the grafted reward {file}: {error.strerror}; choose another folder with RSD_CACHE"
+        ) from error
+    return file
+
+
+def require_base(reward: TrainedReward, name: str, sha256: str) -> None:
+    """Refuse a base model that the reward was not trained on.
+
+    Raises:
+        RewardError: says which one it was trained on.
+    """
+    trained_on = reward.card.base
+    if trained_on.sha256 != sha256:
+        raise RewardError(
+            f"the reward was trained on {trained_on.name} (SHA-256 {trained_on.sha256[:12]}…), and {name} is another "
+            f"model or another quantisation of it (SHA-256 {sha256[:12]}…): train one for it with `rsd train-reward`"
+        )
+
+
+def sha256_of(file: Path, progress: Progress | None = None) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        for chunk in iter(lambda: content.read(_CHUNK), b""):
+            digest.update(chunk)
+            if progress:
+                progress(f"checking {file.name}", content.tell(), size)
+    return digest.hexdigest()
+
+
+def _write(reward: TrainedReward, base: Path, out: Path, progress: Progress | None) -> None:
+    try:
+        from gguf import GGUFReader, GGUFWriter
+    except ImportError as error:
+        raise WeightsError(NEEDS_LOCAL) from error
+    reader = GGUFReader(base)
+    architecture: str = reader.fields["general.architecture"].contents()
+    writer = GGUFWriter(out, architecture)
+    _copy_metadata(reader, writer, architecture, reward.card.layers)
+    kept = [tensor for tensor in reader.tensors if _layer(tensor.name) < reward.card.layers]
+    updates = {
+        f"blk.{name.split('.')[1]}.{NAMES[name.split('.', 2)[2]]}.weight": pair for name, pair in reward.updates.items()
+    }
+    swap = _rotary_order(reader, architecture)
+    for index, tensor in enumerate(kept):
+        _add(writer, tensor, reward.norm, updates.get(tensor.name), swap)
+        if progress:
+            progress("grafting the reward", index + 1, len(kept))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _layer(name: str) -> int:
+    return int(name.split(".")[1]) if name.startswith("blk.") else -1
+
+
+def _copy_metadata(reader: Any, writer: Any, architecture: str, layers: int) -> None:
+    from gguf import GGUFValueType
+
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":  # the writer's own
+            continue
+        value = layers if field.name == f"{architecture}.block_count" else field.contents()
+        kind = field.types[0]
+        writer.add_key_value(field.name, value, kind, sub_type=field.types[-1] if kind == GGUFValueType.ARRAY else None)
+
+
+def _add(
+    writer: Any,
+    tensor: Any,
+    norm: "np.ndarray",
+    update: "tuple[np.ndarray, np.ndarray] | None",
+    swap: "Callable[[str, np.ndarray], np.ndarray]",
+) -> None:
+    """Copy a tensor as it is; one that the reward changes, in 8 bits a weight."""
+    import numpy as np
+    from gguf import GGMLQuantizationType, quants
+
+    if tensor.name == _FINAL_NORM:
+        writer.add_tensor(tensor.name, norm.astype(np.float32))
+    elif update is None:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    else:
+        down, up = (factor.astype(np.float32) for factor in update)
+        weight = quants.dequantize(tensor.data, tensor.tensor_type) + swap(tensor.name, up @ down)
+        eight = GGMLQuantizationType.Q8_0
+        writer.add_tensor(tensor.name, quants.quantize(weight, eight), raw_dtype=eight)
+
+
+def _rotary_order(reader: Any, architecture: str) -> "Callable[[str, np.ndarray], np.ndarray]":
+    """GGUF files of the Llama architecture hold the rows of q and k in another order, pairs instead of halves."""
+
+    def reorder(name: str, rows: "np.ndarray") -> "np.ndarray":
+        count = {"attn_q": "head_count", "attn_k": "head_count_kv"}.get(name.split(".")[2])
+        if architecture != "llama" or count is None:
+            return rows
+        heads = int(reader.fields[f"llama.attention.{count}"].contents())
+        return rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+
+    return reorder

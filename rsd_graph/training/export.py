@@ -1,0 +1,39 @@
+"""A trained reward as a Hugging Face checkpoint, which vLLM serves like any language model."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from rsd_graph.errors import WeightsError
+from rsd_graph.rewards.grafts import require_base
+from rsd_graph.rewards.trained import TrainedReward
+from rsd_graph.training.trunk import Trunk
+
+
+def export(reward: TrainedReward, base: Path, folder: Path) -> None:
+    """Write the base's first layers with the reward merged in, in float32, and its tokenizer.
+
+    Half precision rounds the reading's large and opposed numbers: serve it with `--dtype float32`.
+
+    Args:
+        reward: The reward.
+        base: What it was trained on: a GGUF file or a folder.
+        folder: Made if it is not there.
+
+    Raises:
+        RewardError: the base is another model, or another quantisation of it.
+        WeightsError: the base cannot be read, or the folder not written.
+    """
+    trunk = Trunk(base)
+    require_base(reward, trunk.base.name, trunk.base.sha256)
+    with torch.no_grad():
+        for name, (down, up) in reward.updates.items():
+            trunk.weight(name).add_(torch.from_numpy(up).float() @ torch.from_numpy(down).float())
+        trunk.norm().weight.copy_(torch.from_numpy(reward.norm))
+    try:
+        trunk.cut(reward.card.layers).save_pretrained(folder)
+        trunk.tokenizer.save_pretrained(folder)
+        (folder / "reward_card.json").write_text(json.dumps(reward.card.model_dump(), indent=1))
+    except OSError as error:
+        raise WeightsError(f"cannot write the checkpoint {folder}: {error}") from error

@@ -1,0 +1,294 @@
+"""Train a reward on what the trunk has read: first the linear reading, then low-rank changes below it; calibrate.
+
+The reading alone is the family `probe`: an L2-regularised logistic regression on the frozen hidden state behind each
+step. With the changes it is `lora`, trained from that reading on by gradient descent.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+from torch.nn import functional
+
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.evaluation.metrics import area_under_roc
+from rsd_graph.training.readings import Reading
+from rsd_graph.training.trunk import LowRank, Trunk
+
+PROBLEMS, STEPS = 10, 5
+"""Fewest problems, and fewest right and fewest wrong steps, to train on and to calibrate on."""
+STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
+"""Inverse strengths of the regularisation to choose from, for features of unit variance."""
+FLOOR = 0.3
+"""Least spread that a feature is brought to unit variance from, as a share of the median."""
+BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A trained and calibrated reading."""
+
+    scale: np.ndarray
+    """Of the final norm, shape (hidden size,)."""
+    centre: float
+    """Logit that is worth 0.5."""
+    updates: dict[str, tuple[np.ndarray, np.ndarray]]
+    figures: dict[str, Any]
+    """How well it did on the problems held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train. `first` and `last`: changed are the layers between, and `last` are kept."""
+
+    first: int
+    last: int
+    rank: int = 8
+    epochs: int = 3
+    rate: float = 5e-4
+    decay: float = 0.05
+    seed: int = 0
+
+
+def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Reading], list[Reading]]:
+    """A part to train on and one to hold out; all solutions of one problem stay together.
+
+    Raises:
+        ConfigurationError: there is too little of either, or one class only.
+    """
+    problems = sorted({reading.problem for reading in readings})
+    random.Random(seed).shuffle(problems)  # noqa: S311  # repeatable, not secret
+    held = set(problems[: max(1, round(len(problems) * share))])
+    parts = (
+        [reading for reading in readings if reading.problem not in held],
+        [reading for reading in readings if reading.problem in held],
+    )
+    for part, purpose in zip(parts, ("train on", "calibrate on"), strict=True):
+        labels = torch.cat([reading.labels for reading in part]) if part else torch.zeros(0)
+        right = int((labels > 0.5).sum())  # noqa: PLR2004  # more often right than wrong
+        wrong = len(labels) - right
+        count = len({reading.problem for reading in part})
+        if min(right, wrong) < STEPS or count < PROBLEMS:
+            raise ConfigurationError(
+                f"too little to {purpose}: {count} problems with {right} right and {wrong} wrong steps; at least "
+                f"{PROBLEMS}, {STEPS} and {STEPS} are needed. Sample more problems, or such that the draft solves some "
+                "of them and not others"
+            )
+    return parts
+
+
+def fit(
+    trunk: Trunk,
+    training: Sequence[Reading],
+    held_out: Sequence[Reading],
+    plan: Plan,
+    checkpoint: Path,
+    progress: Callable[[str, float], None],
+) -> Fit:
+    """Train and calibrate.
+
+    Args:
+        trunk: The draft that has read.
+        training: What to learn from.
+        held_out: What to choose and calibrate by.
+        plan: How.
+        checkpoint: Where every epoch is kept; a run that was stopped goes on behind the last one.
+        progress: Told what is done, and what part of all.
+    """
+    torch.manual_seed(plan.seed)
+    head = Head(trunk, plan)
+    progress("linear reading", 0.0)
+    head.fit_linear(training, held_out)
+    areas = [_area(head.rewards(held_out), held_out)]
+    if plan.first < plan.last:
+        areas = _descend(head, training, held_out, plan, checkpoint, progress, areas)
+    return _calibrated(head, held_out, areas)
+
+
+class Head:
+    """The layers from `plan.first` on, and the reading at their end."""
+
+    def __init__(self, trunk: Trunk, plan: Plan) -> None:
+        self._trunk = trunk
+        self._plan = plan
+        self._norm: Any = trunk.norm()
+        self.changes: dict[str, LowRank] = trunk.adapt(plan.first, plan.last, plan.rank)
+        self.direction = trunk.direction()
+        self.scale = torch.nn.Parameter(torch.zeros_like(self.direction))
+        self.bias = torch.nn.Parameter(torch.zeros(()))
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """All that gradient descent changes."""
+        return [self.scale, self.bias, *(each for change in self.changes.values() for each in (change.down, change.up))]
+
+    def logits(self, batch: Sequence[Reading]) -> Tensor:
+        """Of every step of the batch, one after another."""
+        return self._features(batch) @ self.scale + self.bias
+
+    def rewards(self, readings: Sequence[Reading]) -> np.ndarray:
+        """Logits of every step, without gradients."""
+        with torch.no_grad():
+            batches = [self.logits(readings[at : at + BATCH]) for at in range(0, len(readings), BATCH)]
+        return np.asarray(torch.cat(batches))
+
+    def fit_linear(self, training: Sequence[Reading], held_out: Sequence[Reading]) -> None:
+        """The logistic regression, with the regularisation that does best on the problems held out."""
+        with torch.no_grad():
+            known, unknown = (
+                torch.cat([self._features(part[at : at + BATCH]) for at in range(0, len(part), BATCH)]).numpy()
+                for part in (training, held_out)
+            )
+        spread = known.std(axis=0)
+        # a number that the label direction all but leaves out would need a huge scale, and spoil its neighbours in the
+        # 8 bits that llama.cpp computes in
+        spread = np.maximum(spread, FLOOR * np.median(spread))
+        labels, weights = _doubled(training)
+        twice = np.concatenate([known, known]) / spread
+        models = [
+            LogisticRegression(C=strength, max_iter=500).fit(twice, labels, sample_weight=weights)
+            for strength in STRENGTHS
+        ]
+        chosen = max(models, key=lambda model: _area(unknown / spread @ model.coef_[0], held_out))
+        with torch.no_grad():
+            self.scale.copy_(torch.from_numpy(chosen.coef_[0] / spread))
+            self.bias.fill_(float(chosen.intercept_[0]))
+
+    def _features(self, batch: Sequence[Reading]) -> Tensor:
+        """The last hidden state behind each step, normed, each number times the label direction's: (steps, hidden)."""
+        states = torch.nn.utils.rnn.pad_sequence([reading.states.float() for reading in batch], batch_first=True)
+        lengths = torch.tensor([len(reading.states) for reading in batch])
+        mask = (torch.arange(states.shape[1]) < lengths[:, None]).long()
+        top = self._trunk.top(self._plan.first, self._plan.last, states, mask)
+        ends = torch.cat([top[index, reading.ends] for index, reading in enumerate(batch)])
+        normed = functional.rms_norm(ends, ends.shape[-1:], eps=self._norm.variance_epsilon)
+        return normed * self.direction
+
+
+def _descend(
+    head: Head,
+    training: Sequence[Reading],
+    held_out: Sequence[Reading],
+    plan: Plan,
+    checkpoint: Path,
+    progress: Callable[[str, float], None],
+    areas: list[float],
+) -> list[float]:
+    """Gradient descent on everything; the epoch that does best on the problems held out is the one that stays.
+
+    Returns:
+        AUC on them before the first epoch, which `areas` holds, and behind each.
+    """
+    scales, others = head.parameters()[:1], head.parameters()[1:]
+    # the scale has the size that its features leave it, so that its steps have to be in proportion
+    size = float(head.scale.detach().abs().mean()) or 1.0
+    optimizer = torch.optim.AdamW(
+        [{"params": scales, "lr": plan.rate * size, "weight_decay": 0.0}, {"params": others, "lr": plan.rate}],
+        weight_decay=plan.decay,
+    )
+    batches = -(-len(training) // BATCH)
+    total = batches * plan.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / (0.1 * total + 1), max(0.0, 1 - step / total))
+    )
+    best = _weights(head)
+    start = 0
+    if checkpoint.exists():
+        kept = torch.load(checkpoint, weights_only=True)
+        if kept["plan"] == repr(plan):
+            _put(head, kept["weights"])
+            optimizer.load_state_dict(kept["optimizer"])
+            schedule.load_state_dict(kept["schedule"])
+            best, areas, start = kept["best"], kept["areas"], kept["epoch"]
+    for epoch in range(start, plan.epochs):
+        for number, batch in enumerate(_batches(training, plan.seed + epoch)):
+            labels = torch.cat([reading.labels for reading in batch])
+            weights = torch.cat([torch.full((len(r.labels),), 1 / len(r.labels)) for r in batch])
+            losses = functional.binary_cross_entropy_with_logits(head.logits(batch), labels, reduction="none")
+            optimizer.zero_grad()
+            ((losses * weights).sum() / len(batch)).backward()
+            torch.nn.utils.clip_grad_norm_(others, 1.0)
+            optimizer.step()
+            schedule.step()
+            progress(f"epoch {epoch + 1} of {plan.epochs}", (epoch * batches + number + 1) / total)
+        area = _area(head.rewards(held_out), held_out)
+        if area > max(areas):
+            best = _weights(head)
+        areas = [*areas, area]
+        state = {
+            "plan": repr(plan),
+            "epoch": epoch + 1,
+            "weights": _weights(head),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "best": best,
+            "areas": areas,
+        }
+        unfinished = checkpoint.with_suffix(".unfinished")
+        torch.save(state, unfinished)
+        unfinished.replace(checkpoint)
+    _put(head, best)
+    return areas
+
+
+def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float]) -> Fit:
+    """Platt's scaling: a straight line through the logits, fitted by logistic regression on the problems held out."""
+    logits = head.rewards(held_out)
+    labels, weights = _doubled(held_out)
+    line = LogisticRegression(C=1e6).fit(np.concatenate([logits, logits])[:, None], labels, sample_weight=weights)
+    slope = max(float(line.coef_[0, 0]), 1e-3)  # a reward that is worth nothing must not turn around
+    intercept = float(line.intercept_[0])
+    bias = float(head.bias.detach())
+    ends = np.cumsum([len(reading.labels) for reading in held_out]) - 1
+    return Fit(
+        scale=head.scale.detach().numpy() * slope,
+        centre=-(slope * bias + intercept),
+        updates={
+            name: (change.down.detach().numpy(), change.up.detach().numpy()) for name, change in head.changes.items()
+        },
+        figures={
+            "held-out problems": len({reading.problem for reading in held_out}),
+            "AUC of steps": round(_area(logits, held_out), 3),
+            "AUC of steps, linear reading alone and behind each epoch": [round(area, 3) for area in areas],
+            "AUC of the last step": round(
+                area_under_roc(logits[ends].tolist(), [bool(reading.labels[-1] > 0.5) for reading in held_out]),  # noqa: PLR2004
+                3,
+            ),
+        },
+    )
+
+
+def _doubled(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
+    """Each step once as right and once as wrong, with its label as the weight; a solution counts once in all."""
+    labels = np.concatenate([reading.labels.numpy() for reading in readings])
+    share = np.concatenate([np.full(len(reading.labels), 1 / len(reading.labels)) for reading in readings])
+    return np.repeat([1, 0], len(labels)), np.concatenate([labels * share, (1 - labels) * share])
+
+
+def _area(logits: np.ndarray, readings: Sequence[Reading]) -> float:
+    labels = torch.cat([reading.labels for reading in readings])
+    return area_under_roc(logits.tolist(), (labels > 0.5).tolist())  # noqa: PLR2004  # more often right than wrong
+
+
+def _batches(readings: Sequence[Reading], seed: int) -> list[list[Reading]]:
+    """Batches of solutions of like length, in random order."""
+    generator = random.Random(seed)  # noqa: S311  # repeatable, not secret
+    order = sorted(readings, key=lambda reading: (len(reading.states) // 64, generator.random()))
+    batches = [list(order[at : at + BATCH]) for at in range(0, len(order), BATCH)]
+    generator.shuffle(batches)
+    return batches
+
+
+def _weights(head: Head) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in head.parameters()]
+
+
+def _put(head: Head, weights: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, weight in zip(head.parameters(), weights, strict=True):
+            parameter.copy_(weight)

@@ -1,0 +1,79 @@
+"""Solutions as the trunk reads them: hidden states of every token, kept on disk, one file a solution."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rsd_graph.errors import WeightsError
+from rsd_graph.evaluation.solutions import Solution
+from rsd_graph.rewards.trained import Trained
+from rsd_graph.training.trunk import Trunk
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One solution, read."""
+
+    problem: str
+    states: Tensor
+    """Float16, shape (tokens, hidden size): of the response, and of the conversation before it."""
+    ends: Tensor
+    """Index of each step's last token, its delimiter's."""
+    labels: Tensor
+    """Of each step: 1 right, 0 wrong, in between where it was sampled."""
+
+
+def read(
+    trunk: Trunk,
+    solutions: Sequence[Solution],
+    labels: Sequence[Sequence[float]],
+    layers: int,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> list[Reading]:
+    """Read every solution that the folder does not hold yet.
+
+    Args:
+        trunk: The draft.
+        solutions: What to read.
+        labels: Of each solution's steps.
+        layers: Layers to go through.
+        folder: Holds a file a solution; it belongs to this draft, these solutions and this number of layers.
+        progress: Told how many are read, and how many there are.
+
+    Raises:
+        WeightsError: a file of the folder is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    readings = []
+    for index, (solution, own) in enumerate(zip(solutions, labels, strict=True)):
+        tokens, ends = tokenized(trunk, solution)
+        file = folder / f"{index:05}.npy"
+        if file.exists():
+            try:
+                states = torch.from_numpy(np.load(file))
+            except (OSError, ValueError) as error:
+                raise WeightsError(f"{file} is damaged ({error}): delete it, and it is made again") from error
+        else:
+            states = trunk.states(tokens, [layers])[0].to(torch.float16)
+            unfinished = file.with_suffix(".unfinished")
+            with unfinished.open("wb") as out:
+                np.save(out, states.numpy())
+            unfinished.replace(file)
+        readings.append(Reading(solution.problem, states, torch.tensor(ends), torch.tensor(own, dtype=torch.float32)))
+        progress(index + 1, len(solutions))
+    return readings
+
+
+def tokenized(trunk: Trunk, solution: Solution) -> tuple[list[int], list[int]]:
+    """Token ids of a solution as the reward sees it, and the index of each step's last token."""
+    tokens = trunk.prompt(solution.problem)
+    ends = []
+    for step in solution.steps:
+        tokens = tokens + trunk.encode(step.text + Trained().delimiter)
+        ends.append(len(tokens) - 1)
+    return tokens, ends

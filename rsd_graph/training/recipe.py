@@ -1,0 +1,204 @@
+"""The whole recipe, stage after stage, in a folder that a stopped run goes on in."""
+
+import json
+import random
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.models import StepGenerator
+from rsd_graph.rewards.trained import Card, TrainedReward
+from rsd_graph.settings import RSDSettings
+from rsd_graph.training.fitting import Plan, fit, split
+from rsd_graph.training.labels import Labelling, by_answer, by_continuation
+from rsd_graph.training.readings import read
+from rsd_graph.training.samples import Problem, sample
+from rsd_graph.training.trunk import Trunk
+
+HELD_OUT = 0.2
+"""Share of the problems to choose and calibrate by."""
+
+
+class Options(BaseModel):
+    """What makes a run what it is: a folder belongs to one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=1000, ge=1)
+    """Problems to sample, taken at random."""
+    labels: Labelling = "answer"
+    continuations: int = Field(default=4, ge=1)
+    """Of each step, for `monte-carlo`."""
+    layers: float = Field(default=0.58, gt=0, le=1)
+    """Share of the draft's layers that are kept."""
+    changed: int = Field(default=4, ge=0)
+    """Last of those that are changed; 0 makes a probe."""
+    rank: int = Field(default=8, ge=1)
+    epochs: int = Field(default=3, ge=1)
+    temperature: float = Field(default=0.6, ge=0, le=2)
+    max_tokens: int = Field(default=600, ge=1)
+    """Of one solution."""
+    seed: int = Field(default=0, ge=0)
+
+    def plan(self, depth: int) -> Plan:
+        """How to train a draft of so many layers."""
+        last = max(1, round(depth * self.layers))
+        first = min(last, max(1, last - self.changed))  # the embeddings alone are no state worth keeping
+        return Plan(first=first, last=last, rank=self.rank, epochs=self.epochs, seed=self.seed)
+
+    def settings(self) -> RSDSettings:
+        """Settings of the sampling."""
+        return RSDSettings(temperature=self.temperature, max_tokens=self.max_tokens, seed=self.seed)
+
+
+class Watch(Protocol):
+    """Whoever watches the training."""
+
+    def stage(self, name: str, done: float, total: float) -> None:
+        """So much of this stage is done."""
+        ...
+
+
+class Folder:
+    """Where a run keeps what it has done.
+
+    Args:
+        path: Made if it is not there.
+        options: Of this run.
+        made_of: Fingerprints of the draft and of the data.
+
+    Raises:
+        ConfigurationError: it holds a run with other options, or cannot be written.
+    """
+
+    def __init__(self, path: Path, options: Options, made_of: dict[str, str]) -> None:
+        self.path = path
+        wanted = {**made_of, **options.model_dump()}
+        note = path / "run.json"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if not note.exists():
+                note.write_text(json.dumps(wanted, indent=1))
+            found = json.loads(note.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
+        if other := [key for key in wanted if found.get(key) != wanted[key]]:
+            key = other[0]
+            raise ConfigurationError(
+                f"{path} holds a run with {key} = {found.get(key)}, and this one has {wanted[key]}: go on with the "
+                "same options, or choose another folder with --work"
+            )
+
+    @property
+    def solutions(self) -> Path:
+        """What the draft wrote."""
+        return self.path / "solutions.jsonl"
+
+
+async def sample_solutions(
+    draft: StepGenerator, problems: list[Problem], options: Options, folder: Folder, watch: Watch
+) -> None:
+    """The first stage: fill the folder's file of solutions."""
+    chosen = random.Random(options.seed).sample(problems, min(options.limit, len(problems)))  # noqa: S311  # repeatable
+    await sample(draft, chosen, options.settings(), folder.solutions, _stage(watch, "solving problems"))
+
+
+async def label_steps(
+    model: StepGenerator | None, solutions: list[Solution], options: Options, folder: Folder, watch: Watch
+) -> list[list[float]]:
+    """The second stage: which steps are right.
+
+    Args:
+        model: What continues; None takes the final answer for the label.
+        solutions: As they are in the folder's file.
+        options: Of this run.
+        folder: Keeps the labels.
+        watch: Told how far it is.
+    """
+    if model is None:
+        return by_answer(solutions)
+    once = options.labels == "target"
+    settings = options.settings().model_copy(update={"temperature": 0.0} if once else {})
+    return await by_continuation(
+        model,
+        solutions,
+        1 if once else options.continuations,
+        settings,
+        folder.path / "labels.jsonl",
+        _stage(watch, "labelling steps"),
+    )
+
+
+def train(
+    draft: Path, solutions: list[Solution], labels: list[list[float]], options: Options, folder: Folder, watch: Watch
+) -> TrainedReward:
+    """The last stages: read, train, calibrate.
+
+    Args:
+        draft: A GGUF file or a Hugging Face folder.
+        solutions: To train on.
+        labels: Of their steps.
+        options: Of this run.
+        folder: Keeps what was read, and every epoch.
+        watch: Told how far it is.
+
+    Raises:
+        ConfigurationError: there is too little to train on.
+    """
+    watch.stage("loading the draft", 0, 1)
+    trunk = Trunk(draft)
+    watch.stage("loading the draft", 1, 1)
+    plan = options.plan(trunk.depth)
+    readings = read(
+        trunk,
+        solutions,
+        labels,
+        plan.first,
+        folder.path / f"states-{plan.first}",
+        _stage(watch, "reading the solutions"),
+    )
+    training, held_out = split(readings, HELD_OUT, options.seed)
+    fitted = fit(
+        trunk,
+        training,
+        held_out,
+        plan,
+        folder.path / "adapter.pt",
+        lambda what, part: watch.stage(f"training: {what}", part, 1),
+    )
+    watch.stage("training", 1, 1)
+    figures: dict[str, Any] = {
+        "solutions": len(solutions),
+        "right": sum(solution.correct for solution in solutions),
+        "labels": options.labels,
+        **fitted.figures,
+    }
+    card = Card(
+        base=trunk.base,
+        family="lora" if plan.first < plan.last else "probe",
+        layers=plan.last,
+        parameters=trunk.parameters(plan.last),
+        centre=fitted.centre,
+        template=trunk.template,
+        rank=plan.rank if plan.first < plan.last else 0,
+        seed=options.seed,
+        training={**figures, "rsd-graph": version("rsd-graph")},
+    )
+    return TrainedReward(card, fitted.scale, fitted.updates)
+
+
+def solutions_in(file: Path) -> list[Solution]:
+    """The solutions to train on. Raises as `read_solutions` does, and if there are none."""
+    solutions = read_solutions(file)
+    if not solutions:
+        raise ConfigurationError(f"{file} holds no solution with a step")
+    return solutions
+
+
+def _stage(watch: Watch, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: watch.stage(name, done, total)

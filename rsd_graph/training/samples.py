@@ -1,0 +1,116 @@
+"""The draft solves problems; every solution is a line in a file, and is not asked for again."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+from rsd_graph.answers import extract_answer, same_answer
+from rsd_graph.errors import ConfigurationError, ContextOverflowError
+from rsd_graph.models import StepGenerator
+from rsd_graph.nodes.proposal import is_blank, propose
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Generation, Step, join_steps
+from rsd_graph.training.journal import Journal
+
+CONCURRENCY = 8
+"""Problems under way at once: an embedded model's slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem whose answer is known."""
+
+    text: str
+    answer: str
+
+
+def read_problems(file: Path) -> list[Problem]:
+    """The problems in a file of JSON lines: `question` or `problem`, and `answer`, behind `####` as in GSM8K or bare.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a line is no such problem; the message names it.
+    """
+    problems = []
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read the problems {file}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            text = record.get("question") or record["problem"]
+            problems.append(Problem(text, str(record["answer"]).split("####")[-1].strip()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{file}, line {number}, is no problem: it needs `question` or `problem`, and `answer` ({error!r})"
+            ) from error
+    if not problems:
+        raise ConfigurationError(f"{file} holds no problem")
+    return problems
+
+
+async def sample(
+    draft: StepGenerator,
+    problems: Sequence[Problem],
+    settings: RSDSettings,
+    file: Path,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Have the draft solve each problem that the file does not hold yet."""
+    journal = Journal(file)
+    done = {record["problem"] for record in journal.records}
+    progress(len(done), len(problems))
+    places = asyncio.Semaphore(CONCURRENCY)
+
+    async def solve(problem: Problem) -> tuple[Problem, list[Generation]]:
+        async with places:
+            return problem, await continue_solution(draft, problem.text, [], settings)
+
+    work = [solve(problem) for problem in problems if problem.text not in done]
+    for number, finished in enumerate(asyncio.as_completed(work), start=len(done) + 1):
+        problem, steps = await finished
+        answer = extract_answer(response(steps, settings))
+        journal.append(
+            {
+                "problem": problem.text,
+                "reference": problem.answer,
+                "answer": answer,
+                "correct": await asyncio.to_thread(same_answer, answer, problem.answer),
+                "steps": [{key: asdict(step)[key] for key in ("text", "finish", "logprobs")} for step in steps],
+            }
+        )
+        progress(number, len(problems))
+
+
+async def continue_solution(
+    model: StepGenerator, problem: str, steps: Sequence[Generation], settings: RSDSettings
+) -> list[Generation]:
+    """The steps with which the model goes on behind `steps`, until it ends or a limit of the settings is reached."""
+    system: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
+    conversation = [*system, HumanMessage(problem)]
+    kept = [_kept(step) for step in steps]
+    written: list[Generation] = []
+    while len(kept) < settings.max_steps and sum(step.tokens for step in kept) < settings.max_tokens:
+        try:
+            step = await propose(model, "draft", conversation, kept, settings)
+        except ContextOverflowError:
+            break
+        if not is_blank(step):
+            kept.append(_kept(step))
+            written.append(step)
+        if step.finish == "eos" or is_blank(step):
+            break
+    return written
+
+
+def response(steps: Sequence[Generation], settings: RSDSettings) -> str:
+    """The text that the steps make."""
+    return join_steps([_kept(step) for step in steps], settings.delimiter)
+
+
+def _kept(step: Generation) -> Step:
+    return Step(step.text, "draft", finish=step.finish, tokens=step.usage.completion)

@@ -1,0 +1,94 @@
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rsd_graph import Generation, TokenUsage
+from rsd_graph.cli import app
+from rsd_graph.errors import ConfigurationError, RewardError
+from rsd_graph.evaluation.rewards import Evaluation, evaluate
+from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.testing import ScriptedReward
+
+
+def solution(correct: bool, *steps: str) -> Solution:
+    return Solution("2+2?", tuple(Generation(step, "delimiter") for step in steps), correct)
+
+
+def test_every_step_is_scored_as_the_newest_of_those_before_it() -> None:
+    """In order, each solution on its own; progress counts solutions."""
+    reward = ScriptedReward([0.9, 0.4])
+    told: list[tuple[int, int]] = []
+    done = asyncio.run(evaluate(reward, [solution(True, "one", "two")], lambda *now: told.append(now)))
+    assert done.rewards == [[0.9, 0.4]]
+    assert told == [(1, 1)]
+
+
+def test_areas_are_of_the_last_the_lowest_and_the_mean_reward() -> None:
+    """The right solutions end high, but one has the lowest step of all."""
+    solutions = [solution(True, "a", "b"), solution(True, "a", "b"), solution(False, "a", "b")]
+    done = Evaluation(solutions, [[0.1, 0.9], [0.8, 0.8], [0.7, 0.3]], [[TokenUsage(prompt=9, cached=4)] * 2] * 3, 6.0)
+    areas = done.areas()
+    assert areas["last step"].value == 1.0
+    assert areas["lowest step"].value == 0.5
+    assert areas["mean of the steps"].value == 0.75  # 0.5 against 0.5 counts half
+    assert areas["last step"].low <= areas["last step"].value <= areas["last step"].high
+    assert done.milliseconds == 1000
+    assert done.tokens() == 5
+    assert done.tokens(40, 40) is None
+
+
+def test_an_error_of_the_reward_ends_the_evaluation() -> None:
+    """As itself, not in a group of errors."""
+    broken = ScriptedReward([RewardError("no reward")])
+    with pytest.raises(RewardError, match="no reward"):
+        asyncio.run(evaluate(broken, [solution(True, "one")] * 3))
+    with pytest.raises(ConfigurationError, match="no solution"):
+        asyncio.run(evaluate(broken, []))
+
+
+def test_the_command_measures_draws_and_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The confidence reward on recorded log-probabilities, as a table and as JSON."""
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        {"problem": "2+2?", "correct": bool(i % 2), "steps": [{"text": "4", "logprobs": [-0.01 if i % 2 else -3.0]}]}
+        for i in range(12)
+    ]
+    Path("solutions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["evaluate-reward", "--reward", "confidence", "--solutions", "solutions.jsonl"]
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    numbers = json.loads(done.stdout)
+    assert numbers["auc"]["last step"] == [1.0, 1.0, 1.0]
+    assert numbers["solutions"] == 12
+    assert sum(each["count"] for each in numbers["reliability"]) == 12
+    assert Path("reward.png").read_bytes().startswith(b"\x89PNG")
+    done = CliRunner().invoke(app, command)
+    assert "6 of 12 solutions right" in done.stdout
+    assert "lowest step" in done.stdout
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps without log-probabilities, a wrong line, a missing file."""
+    monkeypatch.chdir(tmp_path)
+    Path("bare.jsonl").write_text(json.dumps({"problem": "2+2?", "correct": True, "steps": ["4"]}) + "\n")
+    Path("wrong.jsonl").write_text('{"problem": "2+2?", "correct": "yes", "steps": ["4"]}\n')
+    for file, message in (
+        ("bare.jsonl", "log-probabilities"),
+        ("wrong.jsonl", "line 1"),
+        ("missing.jsonl", "cannot read"),
+    ):
+        done = CliRunner().invoke(app, ["evaluate-reward", "--reward", "confidence", "--solutions", file])
+        assert done.exit_code == 1
+        assert message in done.stderr
+
+
+def test_plain_steps_are_read(tmp_path: Path) -> None:
+    """Texts alone, as other tools write them."""
+    file = tmp_path / "solutions.jsonl"
+    file.write_text(json.dumps({"problem": "2+2?", "correct": True, "steps": ["two and two", "4"]}) + "\n")
+    (found,) = read_solutions(file)
+    assert [step.text for step in found.steps] == ["two and two", "4"]
+    assert found.steps[0].logprobs is None

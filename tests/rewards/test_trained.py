@@ -1,0 +1,109 @@
+import asyncio
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsd_graph.errors import ChecksumError, RewardError, WeightsError
+from rsd_graph.rewards.prm import Turn
+from rsd_graph.rewards.trained import Base, Card, Trained, TrainedReward, fingerprint, load_reward
+from rsd_graph.state import Score
+from tests.rewards.test_recipes import Characters, score
+
+CARD = Card(
+    base=Base(name="model.gguf", sha256="00ff"), family="lora", layers=2, parameters=1e6, centre=0.5, template="none"
+)
+
+
+class Slow(Characters):
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        await asyncio.sleep(0)
+        return await super().chat(turns, generation_prompt=generation_prompt)
+
+
+def a_reward() -> TrainedReward:
+    rng = np.random.default_rng(0)
+    update = (rng.normal(size=(2, 4)).astype(np.float16), rng.normal(size=(8, 2)).astype(np.float16))
+    return TrainedReward(CARD, rng.normal(size=4).astype(np.float32), {"layers.1.mlp.up_proj": update})
+
+
+def test_a_reward_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    """Card, norm and low-rank changes."""
+    file = tmp_path / "reward.safetensors"
+    written = a_reward()
+    written.save(file)
+    found = load_reward(file)
+    assert found.card == CARD
+    assert found.parameters == 4 + 2 * 4 + 8 * 2
+    np.testing.assert_array_equal(found.norm, written.norm)
+    for one, other in zip(found.updates["layers.1.mlp.up_proj"], written.updates["layers.1.mlp.up_proj"], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_file_is_refused_wherever_it_was_hit(tmp_path: Path) -> None:
+    """A cut one, one with a flipped bit among its numbers, one of something else, one that is not there."""
+    file = tmp_path / "reward.safetensors"
+    a_reward().save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:-3])
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_reward(file)
+    file.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    with pytest.raises(ChecksumError, match="not those that were written"):
+        load_reward(file)
+    file.write_bytes(b"{}")
+    with pytest.raises(WeightsError, match="is damaged"):
+        load_reward(file)
+    with pytest.raises(WeightsError, match="cannot read"):
+        load_reward(tmp_path / "missing.safetensors")
+
+
+def test_other_safetensors_and_other_versions_are_told_apart(tmp_path: Path) -> None:
+    """A model's weights are no reward; a newer format is named as such."""
+    from safetensors.numpy import save_file
+
+    file = tmp_path / "model.safetensors"
+    save_file({"norm": np.zeros(4, np.float32)}, file)
+    with pytest.raises(WeightsError, match="is no reward file"):
+        load_reward(file)
+    save_file({"norm": np.zeros(4, np.float32)}, file, {"rsd_reward": CARD.model_dump_json().replace("1,", "2,", 1)})
+    with pytest.raises(WeightsError, match="another version"):
+        load_reward(file)
+
+
+def test_the_reward_is_read_behind_the_newest_steps_delimiter() -> None:
+    """In the draft's own conversation; the difference of the labels, shifted by the centre."""
+    engine = Characters(math.log(3) + 1.0, 1.0)
+    recipe = Trained(centre=0.0, system_prompt="Think.")
+    assert score(recipe, engine, "one", "two") == pytest.approx(0.75)
+    assert engine.prompt == "[system]Think.[end][user]2+2?[end][assistant]one\n\ntwo\n\n"
+    assert engine.asked_labels == ["Y", "N"]  # the first token of each; an engine of characters has no longer ones
+    assert score(Trained(centre=math.log(3)), engine, "one") == pytest.approx(0.5)
+
+
+def test_another_template_is_refused_by_name() -> None:
+    """Before any reward is given."""
+    engine = Characters(1.0, 0.0)
+    with pytest.raises(RewardError, match="another chat template or tokenizer"):
+        asyncio.run(Trained(template="of another model")(engine, "2+2?", ["one"]))
+    assert engine.prompt == ""
+
+
+def test_the_right_template_passes() -> None:
+    """The fingerprint is taken of what the engine renders; also where several steps come at once."""
+    engine = Characters(1.0, 0.0)
+
+    async def sample() -> str:
+        from rsd_graph.rewards.trained import SAMPLE, opening
+
+        return fingerprint(await engine.chat(opening("", SAMPLE), generation_prompt=True))
+
+    recipe = Trained(template=asyncio.run(sample()), system_prompt="")
+
+    async def at_once() -> list[Score]:
+        return await asyncio.gather(*(recipe(Slow(1.0, 0.0), "2+2?", ["one"]) for _ in range(3)))
+
+    assert all(scored.reward > 0.5 for scored in asyncio.run(at_once()))

@@ -1,0 +1,68 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rsd_graph import Generation, RSDSettings
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.testing import ScriptedModel
+from rsd_graph.training.labels import by_answer, by_continuation
+from rsd_graph.training.recipe import Folder, Options
+from rsd_graph.training.samples import Problem, read_problems, sample
+
+SETTINGS = RSDSettings(max_tokens=50)
+QUIET = lambda _done, _total: None  # noqa: E731  # nobody watches
+
+
+def test_problems_are_read_as_gsm8k_and_math_write_them(tmp_path: Path) -> None:
+    """The answer behind ####, or bare."""
+    file = tmp_path / "problems.jsonl"
+    file.write_text('{"question": "2+2?", "answer": "Add.\\n#### 4"}\n{"problem": "3+3?", "answer": "6"}\n')
+    assert read_problems(file) == [Problem("2+2?", "4"), Problem("3+3?", "6")]
+    for content, message in (('{"question": "2+2?"}\n', "line 1"), ("", "no problem"), ("[]\n", "line 1")):
+        file.write_text(content)
+        with pytest.raises(ConfigurationError, match=message):
+            read_problems(file)
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        read_problems(tmp_path / "missing")
+
+
+def test_sampling_goes_on_behind_a_kill(tmp_path: Path) -> None:
+    """What is in the file is not asked for again; the line that the kill has cut is."""
+    file = tmp_path / "solutions.jsonl"
+    steps = [Generation("think", "delimiter"), Generation("\\boxed{4}", "eos", logprobs=(-0.5,))]
+    problems = [Problem("2+2?", "4"), Problem("1+1?", "2")]
+    asyncio.run(sample(ScriptedModel(steps), problems[:1], SETTINGS, file, QUIET))
+    first = file.read_text()
+    file.write_text(first + '{"problem": "1+1?", "corr')
+    told: list[tuple[int, int]] = []
+    asyncio.run(sample(ScriptedModel(steps), problems, SETTINGS, file, lambda *now: told.append(now)))
+    assert file.read_text().startswith(first)
+    assert told == [(1, 2), (2, 2)]
+    found = {solution.problem: solution for solution in read_solutions(file)}
+    assert [solution.correct for solution in found.values()] == [True, False]
+    assert found["1+1?"].steps[1].logprobs == (-0.5,)
+
+
+def test_labels_are_the_shares_of_continuations_that_end_right(tmp_path: Path) -> None:
+    """Two behind the first step; the last step has the solution's own outcome. Nothing is asked for twice."""
+    steps = (Generation("think", "delimiter"), Generation("\\boxed{5}", "eos"))
+    solutions = [Solution("2+2?", steps, correct=False, reference="4")]
+    model = ScriptedModel([Generation("\\boxed{4}", "eos"), Generation("\\boxed{5}", "eos")])
+    file = tmp_path / "labels.jsonl"
+    assert by_answer(solutions) == [[0.0, 0.0]]
+    assert asyncio.run(by_continuation(model, solutions, 2, SETTINGS, file, QUIET)) == [[0.5, 0.0]]
+    silent = ScriptedModel([])
+    assert asyncio.run(by_continuation(silent, solutions, 2, SETTINGS, file, QUIET)) == [[0.5, 0.0]]
+
+
+def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
+    """Other options are refused by name, before anything is mixed."""
+    Folder(tmp_path / "work", Options(limit=10), {"problems": "a.jsonl"})
+    Folder(tmp_path / "work", Options(limit=10), {"problems": "a.jsonl"})
+    with pytest.raises(ConfigurationError, match="limit = 10, and this one has 20"):
+        Folder(tmp_path / "work", Options(limit=20), {"problems": "a.jsonl"})
+    (tmp_path / "work" / "run.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="cannot use the folder"):
+        Folder(tmp_path / "work", Options(), {})
