@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rsd_graph.evaluation.metrics import area_interval, area_under_roc
+from rsd_graph.evaluation.metrics import Area, area_under_roc
 from rsd_graph.evaluation.solutions import Solution, read_solutions
 from rsd_graph.models.weights import DRAFT, locate
 from rsd_graph.training.readings import tokenized
@@ -74,7 +74,10 @@ def main() -> None:
     for layer in options.layers:
         for pooling in ("mean", "last"):
             row(table, f"layer {layer}, {pooling}", linear, training, test, f"{pooling} {layer}")
-    best = options.layers[int(np.argmax([_quick(training, f"mean {layer}") for layer in options.layers]))]
+    best = max(
+        options.layers,
+        key=lambda layer: in_folds(training.of(f"mean {layer}"), training.labels, training.problem, strength=3e-4),
+    )
     row(table, "log-probabilities and position", linear, training, test, "log-probabilities")
     row(table, f"layer {best}, mean, with them", linear, training, test, f"mean {best}", "log-probabilities")
     row(table, f"layer {best}, mean and last", linear, training, test, f"mean {best}", f"last {best}")
@@ -119,18 +122,20 @@ def pooled(
 
 def linear(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """An L2-regularised logistic regression; its strength is chosen in three folds."""
-    scores = []
-    folds = list(GroupKFold(3).split(x, labels, groups))
-    for strength in STRENGTHS:
-        areas = []
-        for known, unknown in folds:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-            model.fit(x[known], labels[known])
-            areas.append(area_under_roc(model.decision_function(x[unknown]).tolist(), labels[unknown].tolist()))
-        scores.append(np.mean(areas))
+    scores = [in_folds(x, labels, groups, strength) for strength in STRENGTHS]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTHS[int(np.argmax(scores))], max_iter=1000))
     model.fit(x, labels)
     return lambda new: np.asarray(model.decision_function(new))
+
+
+def in_folds(x: np.ndarray, labels: np.ndarray, groups: np.ndarray, strength: float) -> float:
+    """Mean AUC of the logistic regression in three folds of the problems."""
+    areas = []
+    for known, unknown in GroupKFold(3).split(x, labels, groups):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        model.fit(x[known], labels[known])
+        areas.append(area_under_roc(model.decision_function(x[unknown]).tolist(), labels[unknown].tolist()))
+    return float(np.mean(areas))
 
 
 def perceptron(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:  # noqa: ARG001
@@ -187,18 +192,7 @@ def plot(points: Sequence[tuple[int, float]], layer: int, picture: Path) -> None
 
 
 def area(values: np.ndarray, correct: np.ndarray, groups: np.ndarray) -> str:
-    low, high = area_interval(values.tolist(), correct.tolist(), groups=groups.tolist(), rounds=1000)
-    return f"{area_under_roc(values.tolist(), correct.tolist()):.3f} ({low:.3f} to {high:.3f})"
-
-
-def _quick(training: Steps, key: str) -> float:
-    """AUC in three folds of the training problems."""
-    x, labels = training.of(key), training.labels
-    areas = []
-    for known, unknown in GroupKFold(3).split(x, labels, training.problem):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=3e-4, max_iter=1000)).fit(x[known], labels[known])
-        areas.append(area_under_roc(model.decision_function(x[unknown]).tolist(), labels[unknown].tolist()))
-    return float(np.mean(areas))
+    return str(Area.of(values.tolist(), correct.tolist(), groups.tolist(), rounds=1000))
 
 
 def _of_tokens(logprobs: Sequence[float] | None, index: int) -> list[float]:

@@ -56,9 +56,12 @@ class Assembly:
 
     async def start(self) -> None:
         """Fetch and load the weights of models in this process now, rather than in the middle of a run."""
-        for model in self.running:
-            if isinstance(model, EmbeddedLlamaCpp | LlamaCppEngine | OfflineEngine | TransformersEngine):
-                await model.start()
+        await _load(self.running)
+
+    async def start_reward(self) -> None:
+        """Load what the reward alone needs."""
+        if isinstance(self.reward, ProcessReward):
+            await _load([self.reward.engine])
 
     async def aclose(self) -> None:
         """Stop models in this process and close connections."""
@@ -240,6 +243,12 @@ class _Build:
 
     def _api_key(self, config: ModelConfig) -> str | None:
         return self._config.serve.api_key if config.ours else config.api_key
+
+
+async def _load(models: Sequence[object]) -> None:
+    for model in models:
+        if isinstance(model, EmbeddedLlamaCpp | LlamaCppEngine | OfflineEngine | TransformersEngine):
+            await model.start()
 
 
 def _recipe(config: RewardConfig, kind: str) -> Recipe:

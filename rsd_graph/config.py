@@ -26,8 +26,8 @@
     kind = "skywork"        # "confidence" (the draft's own, the default), "trained", "judge", "skywork", "qwen-prm",
                             # "math-shepherd", "rlhflow" or "outcome"; known models are told by their names
     path = "my.safetensors" # of the kind "trained": the file of `rsd train-reward`; by default the embedded draft's own
-    centre = 0.0            # of the kinds "outcome" and "trained" on a server: the logit that is worth 0.5,
-    scale = 1.0             # and how far above it one is worth 0.73
+    centre = 0.0            # of the kinds "outcome" and "trained" on a server: the logit that is worth 0.5
+    scale = 1.0             # of the kind "outcome": how far above that a logit is worth 0.73
     engine = "transformers" # compute `model` in this process, in plain transformers, instead of by vLLM
     device = "cuda:0"       # for that engine; "cpu" by default
 

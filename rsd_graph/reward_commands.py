@@ -120,8 +120,7 @@ def train_reward(
     The result is a file of a few megabytes, for `rsd solve --reward FILE`. The same command goes on after a stop.
     """
     with _told(needs=NEEDS_TRAIN):
-        from rsd_graph.models.weights import DRAFT, locate
-        from rsd_graph.rewards.grafts import sha256_of
+        from rsd_graph.models.weights import DRAFT, locate, sha256_of
         from rsd_graph.training.recipe import Folder, Options, train
         from rsd_graph.training.trunk import identity
 
@@ -139,7 +138,7 @@ def train_reward(
         if out.parent != Path() and not out.parent.is_dir():
             raise ConfigurationError(f"the folder {out.parent} of --out is not there")
         with Stages() as stages:
-            path = draft or locate(DRAFT, stages.download)
+            path = draft or locate(DRAFT, stages.stage)
             made_of = {"draft": identity(path), "data": sha256_of(solutions or problems)}
             folder = Folder(work, options, made_of)
             known, own = asyncio.run(_gather(settings, problems, solutions, options, folder, stages))
@@ -168,7 +167,7 @@ def export_reward(
 
         loaded = load_reward(reward)
         with Stages() as stages:
-            path = weights or locate(DRAFT, stages.download)
+            path = weights or locate(DRAFT, stages.stage)
             export(loaded, path, folder)
         typer.echo(
             f"serve it:  vllm serve {folder} --dtype float32 --port 8002\n"
@@ -194,9 +193,10 @@ class Stages:
         )
         self._watched = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, tuple[float, float]] = {}
-        """When a stage was last spoken of, and when and how far it began: for the lines."""
+        self._said: dict[str, float] = {}
+        """When a stage was last spoken of."""
         self._begun: dict[str, tuple[float, float]] = {}
+        """When a stage began, and how much was done then."""
 
     def __enter__(self) -> "Stages":
         self._bars.start()
@@ -214,25 +214,21 @@ class Stages:
             return
         now = time.monotonic()
         began, first = self._begun.setdefault(name, (now, done))
-        if done < total and now - self._said.get(name, (-QUIET_SECONDS, 0.0))[0] < QUIET_SECONDS:
+        if done < total and now - self._said.get(name, -QUIET_SECONDS) < QUIET_SECONDS:
             return
-        self._said[name] = (now, done)
+        self._said[name] = now
         left = (now - began) * (total - done) / (done - first) if done > first else None
         rest = "" if left is None or done >= total else f", {left / 60:.0f} min left"
         print(f"{name}: {100 * done / total if total else 100:.0f} %{rest}", file=sys.stderr, flush=True)  # noqa: T201
-
-    def download(self, what: str, done: int, total: int) -> None:
-        """Bytes of weights are being fetched or checked."""
-        self.stage(what, done, total)
 
 
 async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
     from rsd_graph.assembly import assemble
     from rsd_graph.evaluation.rewards import evaluate
 
-    models = await assemble(settings, progress=stages.download)
+    models = await assemble(settings, progress=stages.stage)
     try:
-        await _start_reward(models)
+        await models.start_reward()
         return await evaluate(models.reward, solutions, lambda done, total: stages.stage("scoring", done, total))
     finally:
         await models.aclose()
@@ -272,7 +268,7 @@ async def _gather(
     models: Assembly | None = None
     try:
         if solutions is None or options.labels != "answer":
-            models = await assemble(settings, progress=stages.download)
+            models = await assemble(settings, progress=stages.stage)
         if models is not None and solutions is None:
             await sample_solutions(models.draft, read_problems(problems), options, folder, stages)
         known = solutions_in(solutions or folder.solutions)
@@ -285,21 +281,16 @@ async def _gather(
             await models.aclose()
 
 
-async def _start_reward(models: "Assembly") -> None:
-    start = getattr(models.running[-1], "start", None) if models.running else None
-    if start is not None:
-        await start()
-
-
 def _print(evaluation: Any, name: str) -> None:
+    from rsd_graph.evaluation.metrics import expected_calibration_error
+
     out = Console(highlight=False)
-    table = Table("reward of a solution", "AUC (95 % interval)", title=f"{name}, {_count(evaluation)}")
+    title = f"{name}, {sum(evaluation.correct)} of {len(evaluation.correct)} solutions right"
+    table = Table("reward of a solution", "AUC (95 % interval)", title=title)
     for what, area in evaluation.areas().items():
         table.add_row(what, str(area))
     out.print(table)
     bins = evaluation.reliability()
-    from rsd_graph.evaluation.metrics import expected_calibration_error
-
     table = Table("reward of the last step", "solutions", "mean reward", "right", title="reliability")
     for each in bins:
         table.add_row(f"{each.low:.1f} to {each.high:.1f}", str(each.count), f"{each.reward:.2f}", f"{each.right:.2f}")
@@ -313,10 +304,6 @@ def _print(evaluation: Any, name: str) -> None:
         f"expected calibration error {error:.3f}; a step takes {evaluation.milliseconds:.1f} ms and computes "
         f"{evaluation.tokens():.0f} tokens{steps}"
     )
-
-
-def _count(evaluation: Any) -> str:
-    return f"{sum(evaluation.correct)} of {len(evaluation.correct)} solutions right"
 
 
 @contextmanager

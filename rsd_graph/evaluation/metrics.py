@@ -56,6 +56,31 @@ def area_interval(
     return float(low), float(high)
 
 
+@dataclass(frozen=True, slots=True)
+class Area:
+    """An area under the ROC curve and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(
+        cls,
+        rewards: Sequence[float],
+        correct: Sequence[bool],
+        groups: Sequence[object] | None = None,
+        *,
+        rounds: int = 2000,
+    ) -> "Area":
+        """Of these rewards; arguments as for `area_interval`."""
+        low, high = area_interval(rewards, correct, groups=groups, rounds=rounds)
+        return cls(area_under_roc(rewards, correct), low, high)
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
 def roc_curve(rewards: Sequence[float], correct: Sequence[bool]) -> tuple[list[float], list[float]]:
     """The ROC curve: shares of the wrong and of the right ones that a threshold accepts, from the highest down."""
     values, labels = np.asarray(rewards, dtype=float), np.asarray(correct, dtype=bool)

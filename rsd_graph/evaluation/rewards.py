@@ -12,8 +12,8 @@ from langchain_core.messages import HumanMessage
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.metrics import (
+    Area,
     Bin,
-    area_interval,
     area_under_roc,
     expected_calibration_error,
     reliability,
@@ -25,18 +25,6 @@ from rsd_graph.state import Score, Step, TokenUsage
 
 CONCURRENCY = 8
 """Solutions under way at once; the steps of one come in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Area:
-    """An area under the ROC curve and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +57,10 @@ class Evaluation:
             "mean of the steps": [sum(rewards) / len(rewards) for rewards in self.rewards],
             "product of the steps": [math.prod(rewards) for rewards in self.rewards],
         }
-        areas = {name: _area(values, self.correct) for name, values in aggregates.items()}
+        areas = {name: Area.of(values, self.correct) for name, values in aggregates.items()}
         owners = [index for index, rewards in enumerate(self.rewards) for _ in rewards]
         every = [reward for rewards in self.rewards for reward in rewards]
-        return {**areas, "every prefix": _area(every, [self.correct[owner] for owner in owners], owners)}
+        return {**areas, "every prefix": Area.of(every, [self.correct[owner] for owner in owners], owners)}
 
     def reliability(self) -> list[Bin]:
         """The reliability table of the last steps' rewards."""
@@ -192,7 +180,3 @@ async def evaluate(
         [[score.usage for score in scores] for scores in scored],
         time.monotonic() - started,
     )
-
-
-def _area(values: Sequence[float], correct: Sequence[bool], groups: Sequence[int] | None = None) -> Area:
-    return Area(area_under_roc(values, correct), *area_interval(values, correct, groups=groups))

@@ -142,16 +142,29 @@ def _verified(path: Path, weights: Weights, report: Progress) -> Path:
             return path
     except (OSError, ValueError):
         pass
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(_CHUNK), b""):
-            digest.update(chunk)
-            report(f"checking {weights.filename}", file.tell(), stat.st_size)
-    _require(digest.hexdigest(), path, weights)
+    _require(sha256_of(path, report, weights.filename), path, weights)
     with suppress(OSError):  # the next call hashes it again
         remembered.parent.mkdir(parents=True, exist_ok=True)
         remembered.write_text(json.dumps(stamp))
     return path
+
+
+def sha256_of(file: Path, progress: Progress | None = None, name: str | None = None) -> str:
+    """The SHA-256 of a file, in hexadecimal digits.
+
+    Args:
+        file: The file.
+        progress: Told about the work.
+        name: What to call the file there; its own name by default.
+    """
+    report = progress or _silent
+    digest = hashlib.sha256()
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        for chunk in iter(lambda: content.read(_CHUNK), b""):
+            digest.update(chunk)
+            report(f"checking {name or file.name}", content.tell(), size)
+    return digest.hexdigest()
 
 
 def _require(sha256: str, source: Path | str, weights: Weights) -> None:

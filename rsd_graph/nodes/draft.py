@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, convert_to_messages
+from langchain_core.messages import convert_to_messages
 
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import emit
 from rsd_graph.models import StepGenerator
-from rsd_graph.nodes.proposal import propose
+from rsd_graph.nodes.proposal import conversation, propose
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage
 
@@ -54,10 +54,8 @@ def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         problem.encode()
     except UnicodeEncodeError as error:
         raise InvalidProblemError(f"the problem holds half a character, so its encoding is wrong: {error}") from error
-    conversation: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
-    conversation += [*convert_to_messages(state.get("history", [])), HumanMessage(problem)]
     return {
-        "conversation": conversation,
+        "conversation": conversation(settings, problem, convert_to_messages(state.get("history", []))),
         "steps": [],
         "response": "",
         "answer": None,

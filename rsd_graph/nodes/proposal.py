@@ -1,9 +1,9 @@
-"""What the draft node and the target node share: ask a model for the next step."""
+"""What writes a response, step by step: its conversation, and how a model is asked for the next step."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from rsd_graph.errors import ModelError
 from rsd_graph.models import StepGenerator
@@ -32,6 +32,12 @@ async def propose(
             return generation
         case _:
             raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
+
+
+def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMessage] = ()) -> list[BaseMessage]:
+    """The messages that a response answers: system prompt, history, problem."""
+    system: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
+    return [*system, *history, HumanMessage(problem)]
 
 
 def _sampling_seed(seed: int, role: Author, step: int) -> int:

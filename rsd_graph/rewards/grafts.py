@@ -1,6 +1,5 @@
 """A trained reward in llama.cpp: a GGUF file of the base model's first layers, with the reward file grafted on."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, check_gguf
-from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate
+from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate, sha256_of
 from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained import SHIPPED, Trained, TrainedReward, load_reward
@@ -28,7 +27,6 @@ NAMES = {
 """llama.cpp's names of a layer's weights, by Hugging Face's."""
 
 _FINAL_NORM = "output_norm.weight"
-_CHUNK = 1 << 20
 
 
 def trained_reward(
@@ -78,10 +76,7 @@ def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progres
     """
     require_base(reward, base.name, base_sha256)
     check_gguf(base)
-    identity = hashlib.sha256(reward.card.model_dump_json().encode() + reward.norm.tobytes())
-    for name, (down, up) in reward.updates.items():
-        identity.update(name.encode() + down.tobytes() + up.tobytes())
-    file = cache_directory() / "rewards" / f"{identity.hexdigest()[:32]}.gguf"
+    file = cache_directory() / "rewards" / f"{reward.identity[:32]}.gguf"
     if file.is_file():
         return file
     try:
@@ -111,18 +106,6 @@ def require_base(reward: TrainedReward, name: str, sha256: str) -> None:
             f"the reward was trained on {trained_on.name} (SHA-256 {trained_on.sha256[:12]}…), and {name} is another "
             f"model or another quantisation of it (SHA-256 {sha256[:12]}…): train one for it with `rsd train-reward`"
         )
-
-
-def sha256_of(file: Path, progress: Progress | None = None) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    size = file.stat().st_size
-    with file.open("rb") as content:
-        for chunk in iter(lambda: content.read(_CHUNK), b""):
-            digest.update(chunk)
-            if progress:
-                progress(f"checking {file.name}", content.tell(), size)
-    return digest.hexdigest()
 
 
 def _write(reward: TrainedReward, base: Path, out: Path, progress: Progress | None) -> None:

@@ -5,7 +5,6 @@ out of its reach; `rewards.vllm` runs those.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
@@ -15,10 +14,9 @@ from rsd_graph.errors import RewardError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.server import ModelServer, RenderedChat
 from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.rewards.remembered import RememberedTokens
 from rsd_graph.state import TokenUsage
 
-REMEMBERED = 4096
-"""Texts whose token ids are kept: a step comes again with each one behind it."""
 LIFT = 1000.0
 """Added to the labels' logits, so that they alone are left in the distribution that llama.cpp reports."""
 
@@ -56,7 +54,7 @@ class LlamaCppEngine:
     def __init__(self, model: EmbeddedLlamaCpp) -> None:
         self._model = model
         self._server: ModelServer | None = None
-        self._remembered: OrderedDict[str, list[int]] = OrderedDict()
+        self._remembered = RememberedTokens(self._tokenize)
 
     @property
     def name(self) -> str:
@@ -96,17 +94,14 @@ class LlamaCppEngine:
         return self._server
 
     async def _encode(self, text: str, special_tokens: bool) -> list[int]:
-        if special_tokens or text not in self._remembered:
-            server = await self._started()
-            body = {"content": text, "add_special": special_tokens, "parse_special": True}
-            tokens = (await server.post("/tokenize", body, _Tokens)).tokens
-            if special_tokens:
-                return tokens
-            self._remembered[text] = tokens
-        self._remembered.move_to_end(text)
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
-        return self._remembered[text]
+        if special_tokens:  # a whole prompt, which does not come again
+            return await self._tokenize(text, special_tokens=True)
+        return await self._remembered.of(text)
+
+    async def _tokenize(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        server = await self._started()
+        body = {"content": text, "add_special": special_tokens, "parse_special": True}
+        return (await server.post("/tokenize", body, _Tokens)).tokens
 
     async def _chat(self, turns: Sequence[Turn]) -> list[int]:
         server = await self._started()

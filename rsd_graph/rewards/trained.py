@@ -39,8 +39,8 @@ SHIPPED = Path(__file__).with_name("trained.safetensors")
 """The embedded draft's own."""
 
 _CARD = "rsd_reward"
-_SYSTEM_PROMPT = RSDSettings().system_prompt
-_DELIMITER = RSDSettings().delimiter
+SYSTEM_PROMPT = RSDSettings().system_prompt
+DELIMITER = RSDSettings().delimiter
 
 
 class Base(BaseModel):
@@ -69,8 +69,8 @@ class Card(BaseModel):
     """Logit that is worth a reward of 0.5."""
     template: str
     """Fingerprint of the chat template and the tokenizer; see `fingerprint`."""
-    system_prompt: str = _SYSTEM_PROMPT
-    delimiter: str = _DELIMITER
+    system_prompt: str = SYSTEM_PROMPT
+    delimiter: str = DELIMITER
     rank: int = 0
     seed: int = 0
     training: dict[str, Any] = {}
@@ -92,19 +92,30 @@ class TrainedReward:
         """Numbers that were trained."""
         return int(self.norm.size + sum(down.size + up.size for down, up in self.updates.values()))
 
+    @property
+    def identity(self) -> str:
+        """Tells it from every other reward: the SHA-256 of its card and its numbers."""
+        return hashlib.sha256((self.card.model_dump_json() + _digest(self._tensors())).encode()).hexdigest()
+
     def save(self, file: Path) -> None:
         """Write the file; it appears whole or not at all."""
-        import numpy as np
         from safetensors.numpy import save
+
+        tensors = self._tensors()
+        metadata = {_CARD: self.card.model_dump_json(), "sha256": _digest(tensors)}
+        unfinished = file.with_suffix(".unfinished")
+        unfinished.write_bytes(save(tensors, metadata))
+        unfinished.replace(file)
+
+    def _tensors(self) -> "dict[str, np.ndarray]":
+        """Its numbers as the file holds them."""
+        import numpy as np
 
         tensors = {"norm": self.norm.astype(np.float32)}
         for name, (down, up) in self.updates.items():
             tensors[f"{name}.down"] = np.ascontiguousarray(down, np.float16)
             tensors[f"{name}.up"] = np.ascontiguousarray(up, np.float16)
-        digest = _digest(tensors)
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_bytes(save(tensors, {_CARD: self.card.model_dump_json(), "sha256": digest}))
-        unfinished.replace(file)
+        return tensors
 
 
 def load_reward(file: Path) -> TrainedReward:
@@ -152,8 +163,8 @@ class Trained:
 
     centre: float = 0.0
     template: str | None = None
-    system_prompt: str = _SYSTEM_PROMPT
-    delimiter: str = _DELIMITER
+    system_prompt: str = SYSTEM_PROMPT
+    delimiter: str = DELIMITER
     _checked: bool = field(default=False, init=False)
 
     @classmethod

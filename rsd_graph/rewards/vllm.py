@@ -6,7 +6,6 @@ pooling only answers at `/pooling`, and encodes the whole prompt each time (READ
 https://docs.vllm.ai/en/latest/models/pooling_models.html
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
@@ -18,9 +17,7 @@ from rsd_graph.models.persistence import Persistence
 from rsd_graph.models.server import ModelServer
 from rsd_graph.models.vllm import ServedModel, TokensUsed
 from rsd_graph.rewards.prm import Reading, Turn
-
-REMEMBERED = 4096
-"""Texts whose token ids are kept: a step is asked for again with each one behind it."""
+from rsd_graph.rewards.remembered import RememberedTokens
 
 
 class _Classified(BaseModel):
@@ -79,7 +76,7 @@ class VLLMEngine:
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
         self._served = ServedModel(self._server, model)
         self._token_wise = token_wise
-        self._remembered: OrderedDict[str, list[int]] = OrderedDict()
+        self._remembered = RememberedTokens(self._served.encode)
 
     @property
     def name(self) -> str:
@@ -109,12 +106,7 @@ class VLLMEngine:
     async def _encode(self, text: str, special_tokens: bool) -> list[int]:
         if special_tokens:  # a whole prompt, which does not come again
             return await self._served.encode(text, special_tokens=True)
-        if text not in self._remembered:
-            self._remembered[text] = await self._served.encode(text) if text else []
-        self._remembered.move_to_end(text)
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
-        return self._remembered[text]
+        return await self._remembered.of(text)
 
     async def _head(self, tokens: list[int]) -> Reading:
         card = await self._served.card()

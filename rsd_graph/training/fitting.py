@@ -28,6 +28,8 @@ STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
 FLOOR = 0.3
 """Least spread that a feature is brought to unit variance from, as a share of the median."""
 BATCH = 8
+HALF = 0.5
+"""A step whose label is above it is more often right than wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Re
     )
     for part, purpose in zip(parts, ("train on", "calibrate on"), strict=True):
         labels = torch.cat([reading.labels for reading in part]) if part else torch.zeros(0)
-        right = int((labels > 0.5).sum())  # noqa: PLR2004  # more often right than wrong
+        right = int((labels > HALF).sum())
         wrong = len(labels) - right
         count = len({reading.problem for reading in part})
         if min(right, wrong) < STEPS or count < PROBLEMS:
@@ -104,8 +106,7 @@ def fit(
     torch.manual_seed(plan.seed)
     head = Head(trunk, plan)
     progress("linear reading", 0.0)
-    head.fit_linear(training, held_out)
-    areas = [_area(head.rewards(held_out), held_out)]
+    areas = [head.fit_linear(training, held_out)]
     if plan.first < plan.last:
         areas = _descend(head, training, held_out, plan, checkpoint, progress, areas)
     return _calibrated(head, held_out, areas)
@@ -137,8 +138,8 @@ class Head:
             batches = [self.logits(readings[at : at + BATCH]) for at in range(0, len(readings), BATCH)]
         return np.asarray(torch.cat(batches))
 
-    def fit_linear(self, training: Sequence[Reading], held_out: Sequence[Reading]) -> None:
-        """The logistic regression, with the regularisation that does best on the problems held out."""
+    def fit_linear(self, training: Sequence[Reading], held_out: Sequence[Reading]) -> float:
+        """The logistic regression, with the regularisation that does best on the problems held out: its AUC there."""
         with torch.no_grad():
             known, unknown = (
                 torch.cat([self._features(part[at : at + BATCH]) for at in range(0, len(part), BATCH)]).numpy()
@@ -154,10 +155,12 @@ class Head:
             LogisticRegression(C=strength, max_iter=500).fit(twice, labels, sample_weight=weights)
             for strength in STRENGTHS
         ]
-        chosen = max(models, key=lambda model: _area(unknown / spread @ model.coef_[0], held_out))
+        areas = [_area(unknown / spread @ model.coef_[0], held_out) for model in models]
+        chosen = models[int(np.argmax(areas))]
         with torch.no_grad():
             self.scale.copy_(torch.from_numpy(chosen.coef_[0] / spread))
             self.bias.fill_(float(chosen.intercept_[0]))
+        return max(areas)
 
     def _features(self, batch: Sequence[Reading]) -> Tensor:
         """The last hidden state behind each step, normed, each number times the label direction's: (steps, hidden)."""
@@ -256,7 +259,7 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
             "AUC of steps": round(_area(logits, held_out), 3),
             "AUC of steps, linear reading alone and behind each epoch": [round(area, 3) for area in areas],
             "AUC of the last step": round(
-                area_under_roc(logits[ends].tolist(), [bool(reading.labels[-1] > 0.5) for reading in held_out]),  # noqa: PLR2004
+                area_under_roc(logits[ends].tolist(), [bool(reading.labels[-1] > HALF) for reading in held_out]),
                 3,
             ),
         },
@@ -272,7 +275,7 @@ def _doubled(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
 
 def _area(logits: np.ndarray, readings: Sequence[Reading]) -> float:
     labels = torch.cat([reading.labels for reading in readings])
-    return area_under_roc(logits.tolist(), (labels > 0.5).tolist())  # noqa: PLR2004  # more often right than wrong
+    return area_under_roc(logits.tolist(), (labels > HALF).tolist())
 
 
 def _batches(readings: Sequence[Reading], seed: int) -> list[list[Reading]]:

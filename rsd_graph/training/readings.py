@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsd_graph.errors import WeightsError
 from rsd_graph.evaluation.solutions import Solution
-from rsd_graph.rewards.trained import Trained
+from rsd_graph.rewards.trained import DELIMITER
 from rsd_graph.training.trunk import Trunk
 
 
@@ -74,6 +74,6 @@ def tokenized(trunk: Trunk, solution: Solution) -> tuple[list[int], list[int]]:
     tokens = trunk.prompt(solution.problem)
     ends = []
     for step in solution.steps:
-        tokens = tokens + trunk.encode(step.text + Trained().delimiter)
+        tokens = tokens + trunk.encode(step.text + DELIMITER)
         ends.append(len(tokens) - 1)
     return tokens, ends

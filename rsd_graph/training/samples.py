@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ConfigurationError, ContextOverflowError
 from rsd_graph.models import StepGenerator
-from rsd_graph.nodes.proposal import is_blank, propose
+from rsd_graph.nodes.proposal import conversation, is_blank, propose
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Step, join_steps
 from rsd_graph.training.journal import Journal
@@ -90,13 +88,12 @@ async def continue_solution(
     model: StepGenerator, problem: str, steps: Sequence[Generation], settings: RSDSettings
 ) -> list[Generation]:
     """The steps with which the model goes on behind `steps`, until it ends or a limit of the settings is reached."""
-    system: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
-    conversation = [*system, HumanMessage(problem)]
+    messages = conversation(settings, problem)
     kept = [_kept(step) for step in steps]
     written: list[Generation] = []
     while len(kept) < settings.max_steps and sum(step.tokens for step in kept) < settings.max_tokens:
         try:
-            step = await propose(model, "draft", conversation, kept, settings)
+            step = await propose(model, "draft", messages, kept, settings)
         except ContextOverflowError:
             break
         if not is_blank(step):

@@ -11,19 +11,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from rsd_graph.errors import WeightsError
-from rsd_graph.rewards.grafts import sha256_of
-from rsd_graph.rewards.trained import LABELS, SAMPLE, Base, fingerprint, opening
-from rsd_graph.settings import RSDSettings
+from rsd_graph.models.weights import sha256_of
+from rsd_graph.rewards.grafts import NAMES
+from rsd_graph.rewards.trained import LABELS, SAMPLE, SYSTEM_PROMPT, Base, fingerprint, opening
 
-PROJECTIONS = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-)
+PROJECTIONS = tuple(NAMES)
+"""A layer's weight matrices."""
 
 
 class Trunk:
@@ -76,7 +69,7 @@ class Trunk:
 
     def prompt(self, problem: str) -> list[int]:
         """Token ids of the conversation that a solution answers."""
-        turns = opening(RSDSettings().system_prompt, problem)
+        turns = opening(SYSTEM_PROMPT, problem)
         tokens: list[int] = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
         return tokens
 
