@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from rsd_graph.config import Config, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
+from rsd_graph.stages import Stages
 
 if TYPE_CHECKING:
     from rsd_graph.assembly import Assembly
 
 FAILED, INTERRUPTED = 1, 130
-QUIET_SECONDS = 30
-"""Between two lines of progress where there is no terminal."""
 
 NEEDS_EVAL = "this command needs the extra `eval`: run `pip install 'rsd-graph[eval]'`"
 NEEDS_TRAIN = "this command needs the extra `train`: run `pip install 'rsd-graph[local,train]'`"
@@ -97,8 +93,8 @@ def train_reward(
     labels: Annotated[
         Literal["answer", "monte-carlo", "target"],
         typer.Option(
-            help="What makes a step right: the final answer; how often the draft gets there from it; whether the "
-            "target does."
+            help="What makes a step right: the final answer; how often the draft gets there from it; that the target "
+            "still does."
         ),
     ] = "answer",
     continuations: Annotated[int, typer.Option(min=1, help="Of each step, with monte-carlo.")] = 4,
@@ -108,6 +104,9 @@ def train_reward(
     ] = "lora",
     layers: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the draft's layers that are kept.")] = 0.58,
     epochs: Annotated[int, typer.Option(min=1, help="Of the LoRA training.")] = 3,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=2, help="Of the solutions: as you will have the draft write.")
+    ] = 0.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of one solution.")] = 600,
     seed: Annotated[int, typer.Option(min=0, help="The same one repeats a run.")] = 0,
     work: Annotated[
@@ -119,7 +118,7 @@ def train_reward(
 
     The result is a file of a few megabytes, for `rsd solve --reward FILE`. The same command goes on after a stop.
     """
-    with _told(needs=NEEDS_TRAIN):
+    with _told(needs=NEEDS_TRAIN, again="goes on from here"):
         from rsd_graph.models.weights import DRAFT, locate, sha256_of
         from rsd_graph.training.recipe import Folder, Options, train
         from rsd_graph.training.trunk import identity
@@ -130,6 +129,7 @@ def train_reward(
             continuations=continuations,
             layers=layers,
             epochs=epochs,
+            temperature=temperature,
             max_tokens=max_tokens,
             seed=seed,
             **({"changed": 0} if family == "probe" else {}),
@@ -174,52 +174,6 @@ def export_reward(
             'use it, in rsd.toml:\n\n[reward]\nurl = "http://127.0.0.1:8002"\nkind = "trained"\n'
             f"centre = {loaded.card.centre:.4f}"
         )
-
-
-class Stages:
-    """Progress of long work on standard error: bars with the time left, or a line now and then where nobody watches."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._watched = console.is_terminal
-        self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, float] = {}
-        """When a stage was last spoken of."""
-        self._begun: dict[str, tuple[float, float]] = {}
-        """When a stage began, and how much was done then."""
-
-    def __enter__(self) -> "Stages":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def stage(self, name: str, done: float, total: float) -> None:
-        """So much of this stage is done."""
-        if self._watched:
-            if name not in self._tasks:
-                self._tasks[name] = self._bars.add_task(name, total=total)
-            self._bars.update(self._tasks[name], completed=done, total=total)
-            return
-        now = time.monotonic()
-        began, first = self._begun.setdefault(name, (now, done))
-        if done < total and now - self._said.get(name, -QUIET_SECONDS) < QUIET_SECONDS:
-            return
-        self._said[name] = now
-        left = (now - began) * (total - done) / (done - first) if done > first else None
-        rest = "" if left is None or done >= total else f", {left / 60:.0f} min left"
-        print(f"{name}: {100 * done / total if total else 100:.0f} %{rest}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
@@ -307,19 +261,19 @@ def _print(evaluation: Any, name: str) -> None:
 
 
 @contextmanager
-def _told(needs: str) -> Iterator[None]:
-    """Errors in one line; a missing extra by its name; Ctrl-C without a traceback."""
+def _told(needs: str, again: str = "begins anew") -> Iterator[None]:
+    """Errors in one line, without a traceback; `needs` names the extra, `again` says what the command does next time."""
     try:
         yield
     except RSDError as error:
         typer.secho(f"rsd: {error}", fg="red", err=True)
         raise typer.Exit(FAILED) from None
     except OSError as error:
-        typer.secho(f"rsd: {error}; once that is mended, the same command goes on from here", fg="red", err=True)
+        typer.secho(f"rsd: {error}; once that is mended, the same command {again}", fg="red", err=True)
         raise typer.Exit(FAILED) from None
     except ImportError as error:
         typer.secho(f"rsd: {needs} ({error})", fg="red", err=True)
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
-        typer.secho("rsd: stopped; the same command goes on from here", err=True)
+        typer.secho(f"rsd: stopped; the same command {again}", err=True)
         raise typer.Exit(INTERRUPTED) from None

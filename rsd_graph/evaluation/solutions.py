@@ -5,13 +5,12 @@ Each line holds at least `{"problem": str, "correct": bool, "steps": [str]}`. A 
 answer.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsd_graph.errors import ConfigurationError
+from rsd_graph.evaluation.json_lines import read_lines
 from rsd_graph.state import Generation
 
 
@@ -33,24 +32,14 @@ def read_solutions(file: Path) -> list[Solution]:
     Raises:
         ConfigurationError: the file cannot be read, or a line is not a solution; the message names it.
     """
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read the solutions {file}: {error}") from error
-    solutions = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            steps = tuple(_step(step) for step in record["steps"])
-            if not isinstance(record["correct"], bool):
-                raise TypeError("`correct` is true or false")
-            if steps:
-                solutions.append(
-                    Solution(str(record["problem"]), steps, record["correct"], str(record.get("reference", "")))
-                )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"{file}, line {number}, is no recorded solution: {error!r}") from error
-    return solutions
+    return [each for each in read_lines(file, "a recorded solution", _solution) if each.steps]
+
+
+def _solution(record: Any) -> Solution:
+    if not isinstance(record["correct"], bool):
+        raise TypeError("`correct` is true or false")
+    steps = tuple(_step(step) for step in record["steps"])
+    return Solution(str(record["problem"]), steps, record["correct"], str(record.get("reference", "")))
 
 
 def _step(step: str | dict[str, Any]) -> Generation:

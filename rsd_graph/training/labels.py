@@ -1,16 +1,21 @@
 """Which steps are right: from the final answer alone, or from how solutions go on behind each step.
 
 `answer` takes every step of a solution for what its final answer is: cheap, and wrong for the first steps of most wrong
-solutions. `monte-carlo` continues behind each step several times, as Math-Shepherd does (arXiv 2312.08935, section 3.2,
-soft estimation): the label is the share of continuations that end at the right answer. With the draft it says whether
-the draft can still succeed from there; `target` asks the target model, once and greedily: whether *it* can, which is
-the question that RSD has.
+solutions.
+
+`monte-carlo` has the draft continue behind each step several times, as Math-Shepherd does (arXiv 2312.08935, section
+3.2, soft estimation): the label is the share of continuations that end at the right answer.
+
+`target` looks for the step that a wrong solution fails at: the first one behind which the target model, greedily, does
+not get to the right answer any more. Halving finds it in few continuations, as OmegaPRM does (arXiv 2406.06592, section
+3.2). Steps before it are right and it is wrong; of what comes behind, and of problems that the target cannot solve
+either, nothing is known. It is the question that RSD has: would the target's hand have helped here?
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.evaluation.solutions import Solution
@@ -20,9 +25,11 @@ from rsd_graph.training.journal import Journal
 from rsd_graph.training.samples import CONCURRENCY, continue_solution, response
 
 Labelling = Literal["answer", "monte-carlo", "target"]
+Labels = Sequence[float | None]
+"""Of a solution's steps: 1 right, 0 wrong, in between where it was sampled, None where it is not known."""
 
 
-def by_answer(solutions: Sequence[Solution]) -> list[list[float]]:
+def by_answer(solutions: Sequence[Solution]) -> list[Labels]:
     """The final answer's correctness, for every step."""
     return [[float(solution.correct)] * len(solution.steps) for solution in solutions]
 
@@ -34,34 +41,86 @@ async def by_continuation(
     settings: RSDSettings,
     file: Path,
     progress: Callable[[int, int], None],
-) -> list[list[float]]:
+) -> list[Labels]:
     """For every step but the last, the share of the model's continuations that end at the right answer.
 
     The last step's label is the solution's own correctness. What the file holds is not asked for again.
     """
+
+    async def label(solution: Solution) -> Labels:
+        shares = []
+        for kept in range(1, len(solution.steps)):
+            seeds = range(settings.seed, settings.seed + continuations)
+            ended = await asyncio.gather(
+                *(_ends_right(model, solution, kept, settings.model_copy(update={"seed": seed})) for seed in seeds)
+            )
+            shares.append(sum(ended) / continuations)
+        return [*shares, float(solution.correct)]
+
+    return await _labelled(solutions, label, file, progress)
+
+
+async def by_first_error(
+    model: StepGenerator,
+    solutions: Sequence[Solution],
+    settings: RSDSettings,
+    file: Path,
+    progress: Callable[[int, int], None],
+) -> list[Labels]:
+    """Of wrong solutions, the step behind which the model fails for the first time; all steps of right ones are right.
+
+    What the file holds is not asked for again.
+    """
+
+    async def label(solution: Solution) -> Labels:
+        count = len(solution.steps)
+        if solution.correct:
+            return [1.0] * count
+        if not await _ends_right(model, solution, 0, settings):
+            return [None] * count
+        good, bad = 0, count
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            if await _ends_right(model, solution, middle, settings):
+                good = middle
+            else:
+                bad = middle
+        return [1.0] * good + [0.0] + [None] * (count - bad)
+
+    return await _labelled(solutions, label, file, progress)
+
+
+async def _ends_right(model: StepGenerator, solution: Solution, kept: int, settings: RSDSettings) -> bool:
+    """Whether the model, behind so many steps, gets to the right answer."""
+    steps = solution.steps[:kept]
+    steps = (*steps, *await continue_solution(model, solution.problem, steps, settings))
+    return await asyncio.to_thread(same_answer, extract_answer(response(steps, settings)), solution.reference)
+
+
+async def _labelled(
+    solutions: Sequence[Solution],
+    label: Callable[[Solution], Coroutine[Any, Any, Labels]],
+    file: Path,
+    progress: Callable[[int, int], None],
+) -> list[Labels]:
+    """Each solution's labels, several solutions at a time; the file keeps them."""
     journal = Journal(file)
-    labels: dict[int, list[float]] = {record["solution"]: record["labels"] for record in journal.records}
+    labels: dict[int, Labels] = {record["solution"]: record["labels"] for record in journal.records}
     progress(len(labels), len(solutions))
     places = asyncio.Semaphore(CONCURRENCY)
 
-    async def ends_right(solution: Solution, kept: int, number: int) -> bool:
-        own = settings.model_copy(update={"seed": settings.seed + number})
+    async def work(index: int) -> tuple[int, Labels]:
         async with places:
-            steps = solution.steps[:kept]
-            steps = (*steps, *await continue_solution(model, solution.problem, steps, own))
-        return await asyncio.to_thread(same_answer, extract_answer(response(steps, own)), solution.reference)
+            return index, await label(solutions[index])
 
-    async def label(index: int, solution: Solution) -> tuple[int, list[float]]:
-        shares = []
-        for kept in range(1, len(solution.steps)):
-            ended = await asyncio.gather(*(ends_right(solution, kept, number) for number in range(continuations)))
-            shares.append(sum(ended) / continuations)
-        return index, [*shares, float(solution.correct)]
-
-    work = [label(index, solution) for index, solution in enumerate(solutions) if index not in labels]
-    for finished in asyncio.as_completed(work):
-        index, own = await finished
-        labels[index] = own
-        journal.append({"solution": index, "labels": own})
-        progress(len(labels), len(solutions))
+    tasks = [asyncio.create_task(work(index)) for index in range(len(solutions)) if index not in labels]
+    try:
+        for finished in asyncio.as_completed(tasks):
+            index, own = await finished
+            labels[index] = own
+            journal.append({"solution": index, "labels": own})
+            progress(len(labels), len(solutions))
+    finally:
+        for task in tasks:
+            task.cancel()
     return [labels[index] for index in range(len(solutions))]

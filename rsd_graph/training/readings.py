@@ -11,6 +11,7 @@ from torch import Tensor
 from rsd_graph.errors import WeightsError
 from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.rewards.trained import DELIMITER
+from rsd_graph.training.labels import Labels
 from rsd_graph.training.trunk import Trunk
 
 
@@ -22,20 +23,20 @@ class Reading:
     states: Tensor
     """Float16, shape (tokens, hidden size): of the response, and of the conversation before it."""
     ends: Tensor
-    """Index of each step's last token, its delimiter's."""
+    """Index of the last token, its delimiter's, of each step whose label is known."""
     labels: Tensor
-    """Of each step: 1 right, 0 wrong, in between where it was sampled."""
+    """Of each of those steps: 1 right, 0 wrong, in between where it was sampled."""
 
 
 def read(
     trunk: Trunk,
     solutions: Sequence[Solution],
-    labels: Sequence[Sequence[float]],
+    labels: Sequence[Labels],
     layers: int,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> list[Reading]:
-    """Read every solution that the folder does not hold yet.
+    """Read every solution with a known label that the folder does not hold yet.
 
     Args:
         trunk: The draft.
@@ -51,7 +52,11 @@ def read(
     folder.mkdir(parents=True, exist_ok=True)
     readings = []
     for index, (solution, own) in enumerate(zip(solutions, labels, strict=True)):
+        progress(index, len(solutions))
         tokens, ends = tokenized(trunk, solution)
+        known = {end: label for end, label in zip(ends, own, strict=True) if label is not None}
+        if not known:
+            continue
         file = folder / f"{index:05}.npy"
         if file.exists():
             try:
@@ -64,8 +69,8 @@ def read(
             with unfinished.open("wb") as out:
                 np.save(out, states.numpy())
             unfinished.replace(file)
-        readings.append(Reading(solution.problem, states, torch.tensor(ends), torch.tensor(own, dtype=torch.float32)))
-        progress(index + 1, len(solutions))
+        readings.append(Reading(solution.problem, states, torch.tensor([*known]), torch.tensor([*known.values()])))
+    progress(len(solutions), len(solutions))
     return readings
 
 

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +15,15 @@ from rsd_graph.models import StepGenerator
 from rsd_graph.rewards.trained import Card, TrainedReward
 from rsd_graph.settings import RSDSettings
 from rsd_graph.training.fitting import Plan, fit, split
-from rsd_graph.training.labels import Labelling, by_answer, by_continuation
+from rsd_graph.training.labels import Labelling, Labels, by_answer, by_continuation, by_first_error
 from rsd_graph.training.readings import read
 from rsd_graph.training.samples import Problem, sample
 from rsd_graph.training.trunk import Trunk
 
 HELD_OUT = 0.2
 """Share of the problems to choose and calibrate by."""
+CONTINUATION_TEMPERATURE = 0.7
+"""Of Monte-Carlo continuations, which have to differ."""
 
 
 class Options(BaseModel):
@@ -40,7 +42,8 @@ class Options(BaseModel):
     """Last of those that are changed; 0 makes a probe."""
     rank: int = Field(default=8, ge=1)
     epochs: int = Field(default=3, ge=1)
-    temperature: float = Field(default=0.6, ge=0, le=2)
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """Of the solutions: as the reward's user will have the draft write."""
     max_tokens: int = Field(default=600, ge=1)
     """Of one solution."""
     seed: int = Field(default=0, ge=0)
@@ -110,7 +113,7 @@ async def sample_solutions(
 
 async def label_steps(
     model: StepGenerator | None, solutions: list[Solution], options: Options, folder: Folder, watch: Watch
-) -> list[list[float]]:
+) -> list[Labels]:
     """The second stage: which steps are right.
 
     Args:
@@ -122,20 +125,17 @@ async def label_steps(
     """
     if model is None:
         return by_answer(solutions)
-    once = options.labels == "target"
-    settings = options.settings().model_copy(update={"temperature": 0.0} if once else {})
-    return await by_continuation(
-        model,
-        solutions,
-        1 if once else options.continuations,
-        settings,
-        folder.path / "labels.jsonl",
-        _stage(watch, "labelling steps"),
-    )
+    settings, file = options.settings(), folder.path / "labels.jsonl"
+    progress = _stage(watch, "labelling steps")
+    if options.labels == "target":
+        greedy = settings.model_copy(update={"temperature": 0.0})
+        return await by_first_error(model, solutions, greedy, file, progress)
+    various = settings.model_copy(update={"temperature": CONTINUATION_TEMPERATURE})
+    return await by_continuation(model, solutions, options.continuations, various, file, progress)
 
 
 def train(
-    draft: Path, solutions: list[Solution], labels: list[list[float]], options: Options, folder: Folder, watch: Watch
+    draft: Path, solutions: list[Solution], labels: Sequence[Labels], options: Options, folder: Folder, watch: Watch
 ) -> TrainedReward:
     """The last stages: read, train, calibrate.
 

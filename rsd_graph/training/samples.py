@@ -1,13 +1,14 @@
 """The draft solves problems; every solution is a line in a file, and is not asked for again."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ConfigurationError, ContextOverflowError
+from rsd_graph.evaluation.json_lines import read_lines
 from rsd_graph.models import StepGenerator
 from rsd_graph.nodes.proposal import conversation, is_blank, propose
 from rsd_graph.settings import RSDSettings
@@ -32,23 +33,15 @@ def read_problems(file: Path) -> list[Problem]:
     Raises:
         ConfigurationError: the file cannot be read, or a line is no such problem; the message names it.
     """
-    problems = []
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read the problems {file}: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            text = record.get("question") or record["problem"]
-            problems.append(Problem(text, str(record["answer"]).split("####")[-1].strip()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(
-                f"{file}, line {number}, is no problem: it needs `question` or `problem`, and `answer` ({error!r})"
-            ) from error
+    problems = read_lines(file, "a problem; it needs `question` or `problem`, and `answer`", _problem)
     if not problems:
         raise ConfigurationError(f"{file} holds no problem")
     return problems
+
+
+def _problem(record: Any) -> Problem:
+    text = record.get("question") or record["problem"]
+    return Problem(text, str(record["answer"]).split("####")[-1].strip())
 
 
 async def sample(

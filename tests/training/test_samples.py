@@ -1,13 +1,15 @@
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import BaseMessage
 
 from rsd_graph import Generation, RSDSettings
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.solutions import Solution, read_solutions
 from rsd_graph.testing import ScriptedModel
-from rsd_graph.training.labels import by_answer, by_continuation
+from rsd_graph.training.labels import by_answer, by_continuation, by_first_error
 from rsd_graph.training.recipe import Folder, Options
 from rsd_graph.training.samples import Problem, read_problems, sample
 
@@ -55,6 +57,31 @@ def test_labels_are_the_shares_of_continuations_that_end_right(tmp_path: Path) -
     assert asyncio.run(by_continuation(model, solutions, 2, SETTINGS, file, QUIET)) == [[0.5, 0.0]]
     silent = ScriptedModel([])
     assert asyncio.run(by_continuation(silent, solutions, 2, SETTINGS, file, QUIET)) == [[0.5, 0.0]]
+
+
+def test_the_first_error_is_found_by_halving(tmp_path: Path) -> None:
+    """The target fails behind the third of five steps: three continuations say so. A hopeless problem tells nothing."""
+
+    class Target(ScriptedModel):
+        async def generate(
+            self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+        ) -> list[Generation]:
+            asked.append(response)
+            right = "c\n\n" not in response and messages[-1].text == "2+2?"
+            return [Generation("\\boxed{4}" if right else "\\boxed{5}", "eos")] * n
+
+    asked: list[str] = []
+    steps = tuple(Generation(text, "delimiter") for text in "abcd") + (Generation("\\boxed{5}", "eos"),)
+    solutions = [
+        Solution("2+2?", steps, correct=False, reference="4"),
+        Solution("hard?", steps[3:], correct=False, reference="4"),
+        Solution("1+1?", steps[3:], correct=True, reference="5"),
+    ]
+    file = tmp_path / "labels.jsonl"
+    expected = [[1.0, 1.0, 0.0, None, None], [None, None], [1.0, 1.0]]
+    assert asyncio.run(by_first_error(Target([]), solutions, SETTINGS, file, QUIET)) == expected
+    assert sorted(asked) == sorted(["", "a\n\nb\n\n", "a\n\nb\n\nc\n\n", ""])
+    assert asyncio.run(by_first_error(ScriptedModel([]), solutions, SETTINGS, file, QUIET)) == expected
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
