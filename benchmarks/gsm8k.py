@@ -27,7 +27,7 @@ from rsd_graph.costs import Parameters, flops
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.grafts import trained_reward
+from rsd_graph.rewards.grafts import combined_reward, trained_reward
 from rsd_graph.rewards.trained import SHIPPED
 from rsd_graph.state import TokenUsage, Usage
 
@@ -71,7 +71,10 @@ def parse() -> argparse.Namespace:
         "--threshold", type=float, nargs="*", default=[0.7, 0.85, 0.95], help="of RSD (default: 0.7 0.85 0.95)"
     )
     parser.add_argument(
-        "--reward", default="confidence", help="confidence, trained, or a reward file (default: confidence)"
+        "--reward",
+        default="confidence",
+        help="confidence, trained, combined, or a reward file, which is combined with the confidence "
+        "(default: confidence)",
     )
     parser.add_argument("--remember", action="store_true", help="compute each greedy step once for all thresholds")
     parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-0.7 (default: all)")
@@ -85,11 +88,16 @@ def parse() -> argparse.Namespace:
 
 
 def reward_model(name: str, slots: int) -> tuple[RewardModel, float]:
-    """The confidence reward, the shipped reward or the one in a file, and its parameters."""
-    if name == "confidence":
-        return ConfidenceReward(), 0.0
-    reward = trained_reward(SHIPPED if name == "trained" else Path(name), slots=slots, context=2048)
-    return reward, reward.parameters or 0.0
+    """The reward of this name, and its parameters."""
+    match name:
+        case "confidence":
+            return ConfidenceReward(), 0.0
+        case "trained":
+            reward = trained_reward(slots=slots, context=2048)
+            return reward, reward.parameters or 0.0
+    file = SHIPPED if name == "combined" else Path(name)
+    combined = combined_reward(file, slots=slots, context=2048)
+    return combined, combined.trained.parameters or 0.0
 
 
 class Remembering:
@@ -216,7 +224,7 @@ def plot(results: Path, picture: Path) -> None:
     ends = [points.pop(name) for name in ("draft-only", "target-only")]
     axes.plot(*zip(*ends, strict=True), "o--", color="grey", label="one model alone, and mixing both at random")
     for reward, colour in zip(
-        sorted({name.split("-")[1] for name in points}), ("tab:orange", "tab:purple"), strict=False
+        sorted({name.split("-")[1] for name in points}), ("tab:green", "tab:orange", "tab:purple"), strict=False
     ):
         curve = sorted((point, name) for name, point in points.items() if name.split("-")[1] == reward)
         axes.plot(*zip(*(point for point, _ in curve), strict=True), "o-", color=colour, label=f"RSD, {reward}")

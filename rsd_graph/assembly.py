@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, SecretStr
 
 from rsd_graph import background
-from rsd_graph.config import Config, ModelConfig, RewardConfig, Role
+from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
 from rsd_graph.models import StepGenerator
@@ -22,15 +22,16 @@ from rsd_graph.models.server import ModelCard, ModelServer, loopback_client
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.rewards import RewardModel
+from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.grafts import trained_reward
+from rsd_graph.rewards.grafts import combined_reward, trained_reward
 from rsd_graph.rewards.judge import JudgeReward
 from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Recipe
 from rsd_graph.rewards.recipes import RECIPES
-from rsd_graph.rewards.trained import SHIPPED, Trained
+from rsd_graph.rewards.trained import SHIPPED, Trained, load_reward
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
 
@@ -60,8 +61,9 @@ class Assembly:
 
     async def start_reward(self) -> None:
         """Load what the reward alone needs."""
-        if isinstance(self.reward, ProcessReward):
-            await _load([self.reward.engine])
+        reward = self.reward.trained if isinstance(self.reward, CombinedReward) else self.reward
+        if isinstance(reward, ProcessReward):
+            await _load([reward.engine])
 
     async def aclose(self) -> None:
         """Stop models in this process and close connections."""
@@ -133,10 +135,10 @@ class _Build:
                 else self._offline("reward")
             )
             self.running.append(engine)
-            return ProcessReward(_recipe(config, config.asked_as), engine), config.parameters
+            return _combined(config, ProcessReward(_recipe(config, config.asked_as), engine)), config.parameters
         if config.asked_as == "confidence":
             return ConfidenceReward(), 0.0
-        if config.asked_as == "trained":
+        if config.asked_as in OF_THE_DRAFT:
             return await self._trained(config)
         if config.path:
             self.running.append(judge := self._embedded(config, config.path))
@@ -155,13 +157,16 @@ class _Build:
                 "reward: a reward file is computed in this process, beside an embedded draft. Beside a draft on a "
                 "server, serve the reward too: `rsd export-reward` makes a model for vLLM of it"
             )
+        file = config.path or SHIPPED
+        # without a kind, all that the file has to give
+        combined = config.kind == "combined" or (config.kind is None and load_reward(file).card.curve is not None)
+        make = combined_reward if combined else trained_reward
         reward = await background.in_thread(
-            lambda: trained_reward(
-                config.path or SHIPPED, draft.path or DRAFT, slots=self._slots, progress=self._progress
-            )
+            lambda: make(file, draft.path or DRAFT, slots=self._slots, progress=self._progress)
         )
-        self.running.append(reward.engine)
-        return reward, reward.parameters
+        process = reward.trained if isinstance(reward, CombinedReward) else reward
+        self.running.append(process.engine)
+        return reward, process.parameters
 
     async def _served_reward(self, address: str, config: RewardConfig) -> RewardModel:
         addresses = [address, *config.replicas]
@@ -184,7 +189,7 @@ class _Build:
         ]
         reward = ReplicatedReward(members) if config.replicas else members[0]
         self.running.append(reward)
-        return reward  # type: ignore[no-any-return]  # one of two that share the protocol
+        return _combined(config, reward)
 
     def _embedded(self, config: ModelConfig, weights: Any) -> EmbeddedLlamaCpp:
         return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=config.parameters, progress=self._progress)
@@ -255,9 +260,14 @@ def _recipe(config: RewardConfig, kind: str) -> Recipe:
     match kind:
         case "outcome":
             return Outcome(config.centre, config.scale)
-        case "trained":
+        case "trained" | "combined":
             return Trained(config.centre)
     return RECIPES[kind]
+
+
+def _combined(config: RewardConfig, reward: RewardModel) -> RewardModel:
+    """The reward with the draft's confidence, if its kind says so."""
+    return CombinedReward(reward, config.curve) if config.kind == "combined" and config.curve else reward
 
 
 async def _has_props(url: str, config: ModelConfig) -> bool:

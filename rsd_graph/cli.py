@@ -50,9 +50,10 @@ def solve(
     reward: Annotated[
         str | None,
         typer.Option(
-            help="confidence (the draft's own), trained (on the embedded draft), a file of `rsd train-reward`, judge "
-            "(the embedded target is asked), or the URL of a process reward model's server, known by its model's name; "
-            "any other model there is asked as a judge.",
+            help="confidence (the draft's own), trained (on the embedded draft), combined (both), a file of `rsd "
+            "train-reward`, judge (the embedded target is asked), or the URL of a process reward model's server, known "
+            "by its model's name; any other model there is asked as a judge. A kind and a colon may stand before: "
+            "outcome:URL.",
             show_default="confidence",
         ),
     ] = None,

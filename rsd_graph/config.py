@@ -23,10 +23,13 @@
     port = 8000             # by default 8000 for the draft, 8001 for the target, 8002 for the reward
 
     [reward]
-    kind = "skywork"        # "confidence" (the draft's own, the default), "trained", "judge", "skywork", "qwen-prm",
-                            # "math-shepherd", "rlhflow" or "outcome"; known models are told by their names
-    path = "my.safetensors" # of the kind "trained": the file of `rsd train-reward`; by default the embedded draft's own
-    centre = 0.0            # of the kinds "outcome" and "trained" on a server: the logit that is worth 0.5
+    kind = "skywork"        # "confidence" (the draft's own, the default), "trained", "combined" (both), "judge",
+                            # "skywork", "qwen-prm", "math-shepherd", "rlhflow" or "outcome"; known models are told by
+                            # their names
+    path = "my.safetensors" # of "trained" and "combined": the file of `rsd train-reward`, by default the embedded
+                            # draft's own; without a kind it is combined, if it was trained on enough
+    centre = 0.0            # of "outcome", and of "trained" and "combined" on a server: the logit that is worth 0.5
+    curve = { intercept = 2.0, value = 0.2, surprisal = 1.0 }   # of "combined" on a server: `rsd export-reward` says it
     scale = 1.0             # of the kind "outcome": how far above that a logit is worth 0.73
     engine = "transformers" # compute `model` in this process, in plain transformers, instead of by vLLM
     device = "cuda:0"       # for that engine; "cpu" by default
@@ -54,10 +57,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from rsd_graph.addresses import LOOPBACK
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
+from rsd_graph.rewards.combined import Curve
 from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.rewards.trained import SUFFIX
 from rsd_graph.settings import RSDSettings
 
+OF_THE_DRAFT = ("trained", "combined")
+"""Kinds of reward that `rsd train-reward` makes."""
 DEFAULT_FILE = Path("rsd.toml")
 
 Role = Literal["draft", "target", "reward"]
@@ -68,7 +74,9 @@ ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port"}
 """Keys of models that are started here."""
 RESERVED_FLAGS = {"--host", "--port", "--api-key", "--model", "--served-model-name"}
 
-Kind = Literal["confidence", "trained", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"]
+Kind = Literal[
+    "confidence", "trained", "combined", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"
+]
 
 
 class ModelConfig(BaseModel):
@@ -157,6 +165,7 @@ class RewardConfig(ModelConfig):
     kind: Kind | None = None
     """None: confidence where no model is named, else told by the model's name."""
     centre: float = 0.0
+    curve: Curve | None = None
     scale: float = Field(default=1.0, gt=0)
     engine: Literal["vllm", "transformers"] = "vllm"
     device: str = "cpu"
@@ -165,9 +174,11 @@ class RewardConfig(ModelConfig):
     def _fits_its_kind(self) -> "RewardConfig":
         if self.kind == "confidence" and (self.url or self.path or self.model):
             raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
-        if self.path and self.path.suffix == SUFFIX and self.kind not in (None, "trained"):
-            raise ValueError(f"{self.path} is a reward file: its kind is 'trained'")
-        if self.kind not in (None, "confidence", "judge", "trained") and not (self.url or self.model):
+        if self.path and self.path.suffix == SUFFIX and self.kind not in (None, *OF_THE_DRAFT):
+            raise ValueError(f"{self.path} is a reward file: its kind is 'trained' or 'combined'")
+        if self.kind == "combined" and (self.url or self.model) and self.curve is None:
+            raise ValueError("the kind 'combined' needs its `curve` on a server: `rsd export-reward` says it")
+        if self.kind not in (None, "confidence", "judge", *OF_THE_DRAFT) and not (self.url or self.model):
             raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
         if self.engine == "transformers" and (self.url or not self.model):
             raise ValueError('`engine = "transformers"` computes a `model` in this process: give one, and no `url`')
@@ -187,7 +198,7 @@ class RewardConfig(ModelConfig):
         """
         if self.kind or not self.model:
             if self.path and self.path.suffix == SUFFIX:
-                return "trained"
+                return self.kind or "trained"
             return self.kind or ("judge" if self.url or self.path else "confidence")
         known = kind_of(self.model)
         if known is None and not self.url:
@@ -256,7 +267,7 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
     Args:
         file: The file; None takes `rsd.toml` in the current folder if there is one.
         overrides: Such as `{"settings": {"threshold": 0.5}}`. A table that says which model it is about (`url`, `path`,
-            `model`, or a reward of the kind "confidence", "judge" or "trained") replaces the one below it.
+            `model`, or a reward of the kind "confidence", "judge", "trained" or "combined") replaces the one below it.
 
     Raises:
         ConfigurationError: in one line, what is wrong and where.
@@ -286,7 +297,7 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and not isinstance(under, dict):
             continue  # it is refused as it stands
         elsewhere = isinstance(value, dict) and (
-            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge", "trained")
+            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge", *OF_THE_DRAFT)
         )
         if isinstance(value, dict) and value.get("engine") == "transformers":
             under = {name: given for name, given in under.items() if name not in ENGINE_KEYS}

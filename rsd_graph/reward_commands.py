@@ -5,14 +5,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from rsd_graph.config import Config, RewardConfig, load_config
+from rsd_graph.config import Config, Kind, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
+from rsd_graph.rewards.trained import SUFFIX
 from rsd_graph.stages import Stages
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ ConfigFile = Annotated[Path | None, typer.Option(help="Settings file.", show_def
 
 
 def reward_table(reward: str) -> dict[str, Any]:
-    """`--reward` as the table `[reward]`: an address, a reward file, or a kind."""
-    if "://" in reward:
-        return {"url": reward}
-    if reward.endswith(".safetensors"):
-        return {"path": reward}
-    return {"kind": reward, "model": None}
+    """`--reward` as the table `[reward]`: an address, a reward file, a kind, or a kind, a colon and one of those."""
+    kind, _, place = reward.partition(":")
+    given = {"kind": kind}
+    if not place or kind not in get_args(Kind):
+        given, place = {}, reward
+    if "://" in place:
+        return {"url": place, **given}
+    if given or place.endswith(SUFFIX):
+        return {"path": place, **given}
+    return {"kind": place, "model": None}
 
 
 def evaluate_reward(
@@ -42,8 +47,9 @@ def evaluate_reward(
     reward: Annotated[
         str,
         typer.Option(
-            help="confidence (steps need `logprobs`), trained, judge, a reward file, or the URL of a process reward "
-            "model's server."
+            help="confidence (steps need `logprobs`), trained, combined (both), judge, a reward file, or the URL of a "
+            "process reward model's server. With a kind and a colon before it, FILE or URL is taken for that: "
+            "trained:FILE."
         ),
     ] = "trained",
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many solutions.", show_default="all")] = None,
@@ -174,6 +180,9 @@ def export_reward(
             'use it, in rsd.toml:\n\n[reward]\nurl = "http://127.0.0.1:8002"\nkind = "trained"\n'
             f"centre = {loaded.card.centre:.4f}"
         )
+        if curve := loaded.card.curve:
+            numbers = ", ".join(f"{name} = {number:.4f}" for name, number in curve.model_dump().items())
+            typer.echo(f'\n# with the draft\'s confidence, kind = "combined" and\ncurve = {{ {numbers} }}')
 
 
 async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
@@ -262,7 +271,7 @@ def _print(evaluation: Any, name: str) -> None:
 
 @contextmanager
 def _told(needs: str, again: str = "begins anew") -> Iterator[None]:
-    """Errors in one line, without a traceback; `needs` names the extra, `again` says what the command does next time."""
+    """Errors in one line, without a traceback. `needs`: the extra's name; `again`: what the command does next time."""
     try:
         yield
     except RSDError as error:

@@ -11,6 +11,7 @@ from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.offline import OfflineEngine
 from rsd_graph.models.replicas import ReplicatedModel, ReplicatedReward
 from rsd_graph.models.vllm import VLLM
+from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.judge import JudgeReward
 from rsd_graph.rewards.prm import ProcessReward
@@ -66,6 +67,15 @@ def test_any_other_chat_model_is_a_judge(server: FakeServer) -> None:
     assert isinstance(assembled({"reward": {"url": server.url}}).reward, ProcessReward)
     server.answer("/v1/models", {"data": [{"id": "chat", "owned_by": "somebody"}]})
     assert isinstance(assembled({"reward": {"url": server.url}}).reward, JudgeReward)
+
+
+def test_a_served_reward_is_combined_with_the_confidence(server: FakeServer) -> None:
+    """By the curve in the settings."""
+    server.answer("/v1/models", PRM)
+    curve = {"intercept": 2.0, "value": 0.2, "surprisal": 1.0}
+    models = assembled({"reward": {"url": server.url, "kind": "combined", "curve": curve}})
+    assert isinstance(models.reward, CombinedReward)
+    assert isinstance(models.reward.trained, ProcessReward)
 
 
 def test_several_addresses_are_several_servers(server: FakeServer) -> None:

@@ -49,6 +49,8 @@ def test_the_file_in_the_current_folder_is_read(tmp_path: Path, monkeypatch: pyt
         ("preset = 5", r"preset: .*got 5"),
         ("[reward]\nkind = 'prm'", r"reward\.kind"),
         ("[reward]\nkind = 'confidence'\nurl = 'http://a'", "the draft's own"),
+        ("[reward]\nkind = 'combined'\nurl = 'http://a'", "needs its `curve`"),
+        ("[reward]\nkind = 'judge'\npath = 'a.safetensors'", "its kind is 'trained' or 'combined'"),
         ("settings = 5", r"settings: .*got 5"),
     ],
 )

@@ -1,13 +1,12 @@
-"""Fit the confidence reward to a draft model of one's own.
+"""Fit rewards of single steps to solutions of which only the final answer is known.
 
 A step's label is unknown; a solution's final answer is known to be right or wrong. Take a solution to be right exactly
-if all
-its steps are, and steps to be right independently of each other given their surprisal: then
+if all its steps are, and steps to be right independently of each other given what is known of each: then
 
-    P(solution right) = product over its steps of reward(surprisal of the step)
+    P(solution right) = product over its steps of reward(step)
 
-and the two numbers of `ConfidenceReward` follow by maximum likelihood. A reward of 0.7 then means that such a step is
-right seven times in ten, as far as the model of independent steps holds.
+and the numbers of a reward `sigmoid(intercept + weights . features)` follow by maximum likelihood. A reward of 0.7 then
+means that such a step is right seven times in ten, as far as the model of independent steps holds.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.rewards.confidence import ConfidenceReward, surprisal
 
 MINIMUM = 20
-"""Fewest right and fewest wrong solutions that two numbers are fitted to."""
+"""Fewest right and fewest wrong solutions that a curve is fitted to."""
 
 
 def fit_confidence(solutions: Sequence[Solution]) -> ConfidenceReward:
@@ -32,22 +31,38 @@ def fit_confidence(solutions: Sequence[Solution]) -> ConfidenceReward:
     Raises:
         ConfigurationError: fewer than 20 right or 20 wrong solutions.
     """
-    right = sum(solution.correct for solution in solutions)
-    if min(right, len(solutions) - right) < MINIMUM:
-        raise ConfigurationError(
-            f"calibration needs at least {MINIMUM} right and {MINIMUM} wrong solutions, got {right} right and "
-            f"{len(solutions) - right} wrong: record more"
-        )
-    logs = np.array([np.log1p(surprisal(step)) for solution in solutions for step in solution.steps])
-    owner = np.repeat(np.arange(len(solutions)), [len(solution.steps) for solution in solutions])
     correct = np.array([solution.correct for solution in solutions])
+    if not enough(correct):
+        raise ConfigurationError(
+            f"calibration needs at least {MINIMUM} right and {MINIMUM} wrong solutions, got {correct.sum()} right and "
+            f"{(~correct).sum()} wrong: record more"
+        )
+    logs = np.array([[np.log1p(surprisal(step))] for solution in solutions for step in solution.steps])
+    owner = np.repeat(np.arange(len(solutions)), [len(solution.steps) for solution in solutions])
+    intercept, weight = fit_steps(logs, owner, correct)
+    return ConfidenceReward(intercept=intercept, slope=-weight)
+
+
+def enough(correct: np.ndarray) -> bool:
+    """Whether there are enough right and wrong solutions, shape (solutions,), to fit a curve to."""
+    right = int(correct.sum())
+    return min(right, len(correct) - right) >= MINIMUM
+
+
+def fit_steps(features: np.ndarray, owner: np.ndarray, correct: np.ndarray) -> tuple[float, ...]:
+    """Intercept and weights under which the outcomes are likeliest.
+
+    Args:
+        features: Of every step, shape (steps, features).
+        owner: Index of each step's solution, shape (steps,).
+        correct: Whether each solution's final answer is right, shape (solutions,).
+    """
 
     def negative_log_likelihood(numbers: np.ndarray) -> float:
-        intercept, slope = numbers
-        log_rewards = -np.logaddexp(0, slope * logs - intercept)
+        log_rewards = -np.logaddexp(0, -(numbers[0] + features @ numbers[1:]))
         log_right = np.minimum(np.bincount(owner, log_rewards), -1e-12)
         return float(-np.where(correct, log_right, np.log(-np.expm1(log_right))).sum())
 
-    fitted = minimize(negative_log_likelihood, x0=np.array([5.0, 2.0]), method="Nelder-Mead")
-    intercept, slope = (float(number) for number in fitted.x)
-    return ConfidenceReward(intercept=intercept, slope=slope)
+    start = np.array([2.0] + [0.0] * features.shape[1])
+    fitted = minimize(negative_log_likelihood, x0=start, method="Nelder-Mead")
+    return tuple(float(number) for number in fitted.x)

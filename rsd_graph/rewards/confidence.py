@@ -38,19 +38,20 @@ class ConfidenceReward:
         Raises:
             RewardError: the draft's backend gives no token log-probabilities.
         """
-        # a draft that ends the text without a word gives nothing to be confident of: let the target decide
-        return [
-            Score(self.reward(surprisal(each)) if each.logprobs is None or len(each.logprobs) else 0.0)
-            for each in candidates
-        ]
+        return [Score(0.0 if is_wordless(each) else self.reward(surprisal(each))) for each in candidates]
 
     def reward(self, surprisal: float) -> float:
         """The calibrated probability in [0, 1] that a step of this surprisal (nats, 0 or more) is right."""
         return sigmoid(self.intercept - self.slope * math.log1p(surprisal))
 
 
+def is_wordless(generation: Generation) -> bool:
+    """Whether the draft has ended the text at once: there is nothing to be confident of, and the target decides."""
+    return generation.logprobs is not None and not len(generation.logprobs)
+
+
 def surprisal(generation: Generation) -> float:
     """Negative sum of the step's token log-probabilities, in nats; 0 for a step the draft was certain of."""
     if generation.logprobs is None:
-        raise RewardError("the confidence reward needs the draft's token log-probabilities, and its backend gives none")
+        raise RewardError("this reward needs the draft's token log-probabilities, and its backend gives none")
     return max(0.0, -sum(generation.logprobs))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, check_gguf
 from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate, sha256_of
+from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained import SHIPPED, Trained, TrainedReward, load_reward
@@ -59,6 +60,29 @@ def trained_reward(
     grafted = graft(reward, base, sha256, progress)
     model = EmbeddedLlamaCpp(grafted, name=f"the reward {file.name}", slots=slots, context=context)
     return ProcessReward(Trained.of(reward.card), LlamaCppEngine(model), parameters=reward.card.parameters)
+
+
+def combined_reward(
+    file: Path = SHIPPED,
+    weights: Weights | Path = DRAFT,
+    *,
+    slots: int = 8,
+    context: int = 4096,
+    progress: Progress | None = None,
+) -> CombinedReward[ProcessReward]:
+    """A reward file together with the draft's confidence; the arguments are those of `trained_reward`.
+
+    Raises:
+        RewardError: as `trained_reward`, or the file says nothing of how to combine them.
+        WeightsError: as `trained_reward`.
+    """
+    curve = load_reward(file).card.curve
+    if curve is None:
+        raise RewardError(
+            f"{file} was trained on too few solutions, or on such without log-probabilities, to be combined with the "
+            "draft's confidence: use it alone (kind 'trained')"
+        )
+    return CombinedReward(trained_reward(file, weights, slots=slots, context=context, progress=progress), curve)
 
 
 def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:

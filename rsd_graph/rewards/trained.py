@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError, describe
 from rsd_graph.models.weights import NEEDS_LOCAL
+from rsd_graph.rewards.combined import Curve
 from rsd_graph.rewards.prm import Engine, Turn
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Score
@@ -73,6 +74,8 @@ class Card(BaseModel):
     delimiter: str = DELIMITER
     rank: int = 0
     seed: int = 0
+    curve: Curve | None = None
+    """Makes the reward of a step of it, together with the draft's surprisal; None if none could be fitted."""
     training: dict[str, Any] = {}
     """Data and figures: what `rsd train-reward` reported."""
 

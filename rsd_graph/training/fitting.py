@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.evaluation.calibration import enough, fit_steps
 from rsd_graph.evaluation.metrics import area_under_roc
+from rsd_graph.rewards.combined import Curve
 from rsd_graph.training.readings import Reading
 from rsd_graph.training.trunk import LowRank, Trunk
 
@@ -41,6 +43,8 @@ class Fit:
     centre: float
     """Logit that is worth 0.5."""
     updates: dict[str, tuple[np.ndarray, np.ndarray]]
+    curve: Curve | None
+    """Together with the draft's surprisal, if there was enough to fit it to."""
     figures: dict[str, Any]
     """How well it did on the problems held out."""
 
@@ -72,7 +76,7 @@ def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Re
         [reading for reading in readings if reading.problem in held],
     )
     for part, purpose in zip(parts, ("train on", "calibrate on"), strict=True):
-        labels = torch.cat([reading.labels for reading in part]) if part else torch.zeros(0)
+        labels = _known(part)
         right = int((labels > HALF).sum())
         wrong = len(labels) - right
         count = len({reading.problem for reading in part})
@@ -210,11 +214,13 @@ def _descend(
             best, areas, start = kept["best"], kept["areas"], kept["epoch"]
     for epoch in range(start, plan.epochs):
         for number, batch in enumerate(_batches(training, plan.seed + epoch)):
-            labels = torch.cat([reading.labels for reading in batch])
-            weights = torch.cat([torch.full((len(r.labels),), 1 / len(r.labels)) for r in batch])
-            losses = functional.binary_cross_entropy_with_logits(head.logits(batch), labels, reduction="none")
+            labels, weights = torch.cat([reading.labels for reading in batch]), torch.from_numpy(_shares(batch))
+            known = ~labels.isnan()
+            losses = functional.binary_cross_entropy_with_logits(
+                head.logits(batch)[known], labels[known], reduction="none"
+            )
             optimizer.zero_grad()
-            ((losses * weights).sum() / len(batch)).backward()
+            ((losses * weights[known]).sum() / len(batch)).backward()
             torch.nn.utils.clip_grad_norm_(others, 1.0)
             optimizer.step()
             schedule.step()
@@ -248,9 +254,11 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
     intercept = float(line.intercept_[0])
     bias = float(head.bias.detach())
     ends = np.cumsum([len(reading.labels) for reading in held_out]) - 1
+    correct = [reading.correct for reading in held_out]
     return Fit(
         scale=head.scale.detach().numpy() * slope,
         centre=-(slope * bias + intercept),
+        curve=_curve(slope * logits + intercept, held_out),
         updates={
             name: (change.down.detach().numpy(), change.up.detach().numpy()) for name, change in head.changes.items()
         },
@@ -258,24 +266,49 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
             "held-out problems": len({reading.problem for reading in held_out}),
             "AUC of steps": round(_area(logits, held_out), 3),
             "AUC of steps, linear reading alone and behind each epoch": [round(area, 3) for area in areas],
-            "AUC of the last step": round(
-                area_under_roc(logits[ends].tolist(), [bool(reading.labels[-1] > HALF) for reading in held_out]),
-                3,
-            ),
+            "AUC of the last step": round(area_under_roc(logits[ends].tolist(), correct), 3),
         },
     )
 
 
+def _curve(log_odds: np.ndarray, readings: Sequence[Reading]) -> Curve | None:
+    """Of a step's reward, from the reward's log-odds and the draft's surprisal."""
+    surprisals = [reading.surprisals for reading in readings if reading.surprisals is not None]
+    correct = np.array([reading.correct for reading in readings])
+    if len(surprisals) < len(readings) or not enough(correct):
+        return None
+    features = np.stack([log_odds, np.log1p(torch.cat(surprisals).numpy())], axis=1)
+    owner = np.repeat(np.arange(len(readings)), [len(reading.labels) for reading in readings])
+    intercept, value, surprisal = fit_steps(features, owner, correct)
+    return Curve(intercept=intercept, value=value, surprisal=-surprisal)
+
+
 def _doubled(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
-    """Each step once as right and once as wrong, with its label as the weight; a solution counts once in all."""
+    """Each step once as right and once as wrong, with its label as the weight; a solution counts once in all.
+
+    A step of unknown label weighs nothing.
+    """
     labels = np.concatenate([reading.labels.numpy() for reading in readings])
-    share = np.concatenate([np.full(len(reading.labels), 1 / len(reading.labels)) for reading in readings])
+    share = _shares(readings)
+    labels = np.nan_to_num(labels)
     return np.repeat([1, 0], len(labels)), np.concatenate([labels * share, (1 - labels) * share])
 
 
+def _shares(readings: Sequence[Reading]) -> np.ndarray:
+    """What each step weighs: the steps of known label share their solution's weight."""
+    known = [~reading.labels.isnan().numpy() for reading in readings]
+    return np.concatenate([each / max(1, each.sum()) for each in known]).astype(np.float32)
+
+
+def _known(readings: Sequence[Reading]) -> Tensor:
+    """The labels that are known."""
+    labels = torch.cat([torch.zeros(0), *(reading.labels for reading in readings)])
+    return labels[~labels.isnan()]
+
+
 def _area(logits: np.ndarray, readings: Sequence[Reading]) -> float:
-    labels = torch.cat([reading.labels for reading in readings])
-    return area_under_roc(logits.tolist(), (labels > HALF).tolist())
+    known = ~torch.cat([reading.labels for reading in readings]).isnan().numpy()
+    return area_under_roc(logits[known].tolist(), (_known(readings) > HALF).tolist())
 
 
 def _batches(readings: Sequence[Reading], seed: int) -> list[list[Reading]]:

@@ -1,5 +1,6 @@
 """Solutions as the trunk reads them: hidden states of every token, kept on disk, one file a solution."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from rsd_graph.errors import WeightsError
 from rsd_graph.evaluation.solutions import Solution
+from rsd_graph.rewards.confidence import surprisal
 from rsd_graph.rewards.trained import DELIMITER
 from rsd_graph.training.labels import Labels
 from rsd_graph.training.trunk import Trunk
@@ -23,9 +25,13 @@ class Reading:
     states: Tensor
     """Float16, shape (tokens, hidden size): of the response, and of the conversation before it."""
     ends: Tensor
-    """Index of the last token, its delimiter's, of each step whose label is known."""
+    """Index of each step's last token, its delimiter's."""
     labels: Tensor
-    """Of each of those steps: 1 right, 0 wrong, in between where it was sampled."""
+    """Of each step: 1 right, 0 wrong, in between where it was sampled, NaN where it is not known."""
+    correct: bool
+    """Whether the final answer is right."""
+    surprisals: Tensor | None = None
+    """Of each step, in nats; None where the solution was recorded without log-probabilities."""
 
 
 def read(
@@ -36,7 +42,7 @@ def read(
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> list[Reading]:
-    """Read every solution with a known label that the folder does not hold yet.
+    """Read every solution that the folder does not hold yet.
 
     Args:
         trunk: The draft.
@@ -54,9 +60,6 @@ def read(
     for index, (solution, own) in enumerate(zip(solutions, labels, strict=True)):
         progress(index, len(solutions))
         tokens, ends = tokenized(trunk, solution)
-        known = {end: label for end, label in zip(ends, own, strict=True) if label is not None}
-        if not known:
-            continue
         file = folder / f"{index:05}.npy"
         if file.exists():
             try:
@@ -69,9 +72,18 @@ def read(
             with unfinished.open("wb") as out:
                 np.save(out, states.numpy())
             unfinished.replace(file)
-        readings.append(Reading(solution.problem, states, torch.tensor([*known]), torch.tensor([*known.values()])))
+        known = torch.tensor([math.nan if label is None else label for label in own])
+        readings.append(
+            Reading(solution.problem, states, torch.tensor(ends), known, solution.correct, _surprisals(solution))
+        )
     progress(len(solutions), len(solutions))
     return readings
+
+
+def _surprisals(solution: Solution) -> Tensor | None:
+    if any(step.logprobs is None for step in solution.steps):
+        return None
+    return torch.tensor([surprisal(step) for step in solution.steps])
 
 
 def tokenized(trunk: Trunk, solution: Solution) -> tuple[list[int], list[int]]:

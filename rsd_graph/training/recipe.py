@@ -187,6 +187,7 @@ def train(
         template=trunk.template,
         rank=plan.rank if plan.first < plan.last else 0,
         seed=options.seed,
+        curve=fitted.curve,
         training={**figures, "rsd-graph": version("rsd-graph")},
     )
     return TrainedReward(card, fitted.scale, fitted.updates)

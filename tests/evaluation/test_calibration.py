@@ -2,11 +2,12 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rsd_graph import Generation
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.calibration import fit_confidence
+from rsd_graph.evaluation.calibration import fit_confidence, fit_steps
 from rsd_graph.evaluation.solutions import Solution, read_solutions
 from rsd_graph.rewards.confidence import ConfidenceReward
 
@@ -29,6 +30,16 @@ def test_calibration_finds_the_curve_that_made_the_data() -> None:
     fitted = fit_confidence(solutions_of(truth, 4000))
     for nats in (0.5, 2, 5, 10, 20):
         assert fitted.reward(nats) == pytest.approx(truth.reward(nats), abs=0.05)
+
+
+def test_several_features_are_weighed() -> None:
+    """Intercept and weights come back from outcomes of whole solutions."""
+    rng = np.random.default_rng(0)
+    owner = np.repeat(np.arange(4000), 4)
+    features = rng.normal(size=(len(owner), 2))
+    right = rng.random(len(owner)) < 1 / (1 + np.exp(-(2.0 + features @ [1.0, -0.5])))
+    correct = np.bincount(owner, ~right) == 0
+    assert fit_steps(features, owner, correct) == pytest.approx((2.0, 1.0, -0.5), abs=0.15)
 
 
 def test_too_few_solutions_are_refused() -> None:

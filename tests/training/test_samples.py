@@ -62,16 +62,12 @@ def test_labels_are_the_shares_of_continuations_that_end_right(tmp_path: Path) -
 def test_the_first_error_is_found_by_halving(tmp_path: Path) -> None:
     """The target fails behind the third of five steps: three continuations say so. A hopeless problem tells nothing."""
 
-    class Target(ScriptedModel):
-        async def generate(
-            self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
-        ) -> list[Generation]:
-            asked.append(response)
-            right = "c\n\n" not in response and messages[-1].text == "2+2?"
-            return [Generation("\\boxed{4}" if right else "\\boxed{5}", "eos")] * n
+    def target(messages: Sequence[BaseMessage], response: str, _settings: RSDSettings) -> Generation:
+        right = "c\n\n" not in response and messages[-1].text == "2+2?"
+        return Generation("\\boxed{4}" if right else "\\boxed{5}", "eos")
 
-    asked: list[str] = []
-    steps = tuple(Generation(text, "delimiter") for text in "abcd") + (Generation("\\boxed{5}", "eos"),)
+    model = ScriptedModel(target)
+    steps = tuple(Generation(text, "delimiter") for text in ("a", "b", "c", "d", "\\boxed{5}"))
     solutions = [
         Solution("2+2?", steps, correct=False, reference="4"),
         Solution("hard?", steps[3:], correct=False, reference="4"),
@@ -79,8 +75,9 @@ def test_the_first_error_is_found_by_halving(tmp_path: Path) -> None:
     ]
     file = tmp_path / "labels.jsonl"
     expected = [[1.0, 1.0, 0.0, None, None], [None, None], [1.0, 1.0]]
-    assert asyncio.run(by_first_error(Target([]), solutions, SETTINGS, file, QUIET)) == expected
-    assert sorted(asked) == sorted(["", "a\n\nb\n\n", "a\n\nb\n\nc\n\n", ""])
+    assert asyncio.run(by_first_error(model, solutions, SETTINGS, file, QUIET)) == expected
+    asked = [response for _, response, _ in model.calls]
+    assert sorted(asked) == ["", "", "a\n\nb\n\n", "a\n\nb\n\nc\n\n"]
     assert asyncio.run(by_first_error(ScriptedModel([]), solutions, SETTINGS, file, QUIET)) == expected
 
 

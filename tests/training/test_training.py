@@ -171,7 +171,13 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_weights: Path
 def test_too_little_to_learn_from_is_said(count: int, labels: list[float]) -> None:
     """One class only, or too few problems."""
     readings = [
-        Reading(str(number), torch.zeros(3, 4), torch.tensor([2]), torch.tensor([labels[number % len(labels)]]))
+        Reading(
+            str(number),
+            torch.zeros(3, 4),
+            torch.tensor([2]),
+            torch.tensor([labels[number % len(labels)]]),
+            correct=bool(labels[number % len(labels)]),
+        )
         for number in range(count)
     ]
     with pytest.raises(ConfigurationError, match="too little to"):

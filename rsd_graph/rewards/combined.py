@@ -1,0 +1,82 @@
+"""A trained reward and the draft's confidence in one: is this *step* right?
+
+A reward of `rewards.trained` says how the whole solution will end. Behind a wrong step that was kept it stays low, and
+RSD would have the target write the rest of a lost solution. The draft's surprisal at the step (`rewards.confidence`)
+knows the step alone. A curve makes one number of both; `rsd train-reward` fits it to solutions of problems held out, as
+`evaluation.calibration` explains, and writes it into the reward file.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from langchain_core.messages import BaseMessage
+from pydantic import BaseModel, ConfigDict
+
+from rsd_graph.acceptance import sigmoid
+from rsd_graph.rewards import RewardModel
+from rsd_graph.rewards.confidence import is_wordless, surprisal
+from rsd_graph.state import Generation, Score, Step
+
+R = TypeVar("R", bound=RewardModel)
+
+LEAST = 1e-6
+"""Smallest and, from 1, largest trained reward that is taken as it is: its log-odds are finite."""
+
+
+class Curve(BaseModel):
+    """`reward = sigmoid(intercept + value * log_odds(trained) - surprisal * log(1 + nats))`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    intercept: float
+    value: float
+    surprisal: float
+
+    def reward(self, trained: float, nats: float) -> float:
+        """The probability in [0, 1] that a step is right.
+
+        Args:
+            trained: The trained reward, in [0, 1].
+            nats: The step's surprisal, 0 or more.
+        """
+        return sigmoid(self.intercept + self.value * log_odds(trained) - self.surprisal * math.log1p(nats))
+
+
+class CombinedReward(Generic[R]):
+    """A trained reward, corrected by the draft's surprisal.
+
+    Args:
+        trained: What says how the solution will end.
+        curve: From the reward file's card.
+    """
+
+    def __init__(self, trained: R, curve: Curve) -> None:
+        self.trained = trained
+        self._curve = curve
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        return f"{self.trained.name}, with the draft's confidence"
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        """See `RewardModel.score`.
+
+        Raises:
+            RewardError: the draft's backend gives no token log-probabilities.
+        """
+        nats = [surprisal(candidate) for candidate in candidates]
+        scores = await self.trained.score(messages, steps, candidates)
+        return [
+            Score(0.0 if is_wordless(candidate) else self._curve.reward(score.reward, own), score.usage)
+            for candidate, score, own in zip(candidates, scores, nats, strict=True)
+        ]
+
+
+def log_odds(probability: float) -> float:
+    """Of a probability, kept finite."""
+    kept = min(max(probability, LEAST), 1 - LEAST)
+    return math.log(kept / (1 - kept))
