@@ -73,8 +73,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--reward",
         default="confidence",
-        help="confidence, trained, combined, or a reward file, which is combined with the confidence "
-        "(default: confidence)",
+        help="confidence, trained, combined, or a reward file (default: confidence)",
     )
     parser.add_argument("--remember", action="store_true", help="compute each greedy step once for all thresholds")
     parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-0.7 (default: all)")
@@ -92,12 +91,11 @@ def reward_model(name: str, slots: int) -> tuple[RewardModel, float]:
     match name:
         case "confidence":
             return ConfidenceReward(), 0.0
-        case "trained":
-            reward = trained_reward(slots=slots, context=2048)
-            return reward, reward.parameters or 0.0
-    file = SHIPPED if name == "combined" else Path(name)
-    combined = combined_reward(file, slots=slots, context=2048)
-    return combined, combined.trained.parameters or 0.0
+        case "combined":
+            combined = combined_reward(slots=slots, context=2048)
+            return combined, combined.trained.parameters or 0.0
+    reward = trained_reward(SHIPPED if name == "trained" else Path(name), slots=slots, context=2048)
+    return reward, reward.parameters or 0.0
 
 
 class Remembering:
@@ -229,9 +227,12 @@ def plot(results: Path, picture: Path) -> None:
         curve = sorted((point, name) for name, point in points.items() if name.split("-")[1] == reward)
         axes.plot(*zip(*(point for point, _ in curve), strict=True), "o-", color=colour, label=f"RSD, {reward}")
         for point, name in curve:
-            axes.annotate(name.split("-")[2], point, textcoords="offset points", xytext=(-6, 7), ha="right")
+            threshold = name.split("-")[2]
+            axes.annotate(
+                threshold, point, textcoords="offset points", xytext=(-6, 7), ha="right", color=colour, fontsize=8
+            )
     axes.set(xlabel="target tokens a problem", ylabel="correct (%)", ylim=(0, 100))
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
     figure.savefig(picture)
 
 

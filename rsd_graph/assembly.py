@@ -31,7 +31,7 @@ from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Recipe
 from rsd_graph.rewards.recipes import RECIPES
-from rsd_graph.rewards.trained import SHIPPED, Trained, load_reward
+from rsd_graph.rewards.trained import SHIPPED, Trained
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
 
@@ -157,12 +157,9 @@ class _Build:
                 "reward: a reward file is computed in this process, beside an embedded draft. Beside a draft on a "
                 "server, serve the reward too: `rsd export-reward` makes a model for vLLM of it"
             )
-        file = config.path or SHIPPED
-        # without a kind, all that the file has to give
-        combined = config.kind == "combined" or (config.kind is None and load_reward(file).card.curve is not None)
-        make = combined_reward if combined else trained_reward
+        make = combined_reward if config.asked_as == "combined" else trained_reward
         reward = await background.in_thread(
-            lambda: make(file, draft.path or DRAFT, slots=self._slots, progress=self._progress)
+            lambda: make(config.path or SHIPPED, draft.path or DRAFT, slots=self._slots, progress=self._progress)
         )
         process = reward.trained if isinstance(reward, CombinedReward) else reward
         self.running.append(process.engine)

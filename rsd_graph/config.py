@@ -26,8 +26,8 @@
     kind = "skywork"        # "confidence" (the draft's own, the default), "trained", "combined" (both), "judge",
                             # "skywork", "qwen-prm", "math-shepherd", "rlhflow" or "outcome"; known models are told by
                             # their names
-    path = "my.safetensors" # of "trained" and "combined": the file of `rsd train-reward`, by default the embedded
-                            # draft's own; without a kind it is combined, if it was trained on enough
+    path = "my.safetensors" # of "trained" (without a kind) and "combined": the file of `rsd train-reward`; by default
+                            # the embedded draft's own
     centre = 0.0            # of "outcome", and of "trained" and "combined" on a server: the logit that is worth 0.5
     curve = { intercept = 2.0, value = 0.2, surprisal = 1.0 }   # of "combined" on a server: `rsd export-reward` says it
     scale = 1.0             # of the kind "outcome": how far above that a logit is worth 0.73

@@ -258,7 +258,7 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
     return Fit(
         scale=head.scale.detach().numpy() * slope,
         centre=-(slope * bias + intercept),
-        curve=_curve(slope * logits + intercept, held_out),
+        curve=fit_curve(slope * logits + intercept, held_out),
         updates={
             name: (change.down.detach().numpy(), change.up.detach().numpy()) for name, change in head.changes.items()
         },
@@ -271,7 +271,7 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
     )
 
 
-def _curve(log_odds: np.ndarray, readings: Sequence[Reading]) -> Curve | None:
+def fit_curve(log_odds: np.ndarray, readings: Sequence[Reading]) -> Curve | None:
     """Of a step's reward, from the reward's log-odds and the draft's surprisal."""
     surprisals = [reading.surprisals for reading in readings if reading.surprisals is not None]
     correct = np.array([reading.correct for reading in readings])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError
+from rsd_graph.rewards.grafts import combined_reward
 from rsd_graph.rewards.prm import Turn
 from rsd_graph.rewards.trained import Base, Card, Trained, TrainedReward, fingerprint, load_reward
 from rsd_graph.state import Score
@@ -72,6 +73,14 @@ def test_other_safetensors_and_other_versions_are_told_apart(tmp_path: Path) -> 
     save_file({"norm": np.zeros(4, np.float32)}, file, {"rsd_reward": CARD.model_dump_json().replace("1,", "2,", 1)})
     with pytest.raises(WeightsError, match="another version"):
         load_reward(file)
+
+
+def test_a_file_that_says_nothing_of_confidence_is_not_combined(tmp_path: Path) -> None:
+    """It can be used alone, as the message says."""
+    file = tmp_path / "reward.safetensors"
+    a_reward().save(file)
+    with pytest.raises(RewardError, match="use it alone"):
+        combined_reward(file)
 
 
 def test_the_reward_is_read_behind_the_newest_steps_delimiter() -> None:

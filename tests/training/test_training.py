@@ -26,7 +26,7 @@ from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained import Trained, TrainedReward, load_reward
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.training.export import export
-from rsd_graph.training.fitting import Plan, fit, split
+from rsd_graph.training.fitting import Plan, fit, fit_curve, split
 from rsd_graph.training.readings import Reading, read
 from rsd_graph.training.recipe import Folder, Options, train
 from rsd_graph.training.trunk import PROJECTIONS, Trunk
@@ -143,9 +143,11 @@ def test_another_model_is_refused_by_name(trained: TrainedReward, tiny_weights: 
 
 
 def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_weights: Path, tmp_path: Path) -> None:
-    """Stopped in the second epoch, started again: the same numbers as in one go."""
+    """Stopped in the second epoch, started again: the same numbers as in one go. Some labels are not known."""
     solutions = some_solutions(60)
-    labels = [[float(solution.correct)] * 2 for solution in solutions]
+    labels = [
+        [None if number % 2 else float(each.correct), float(each.correct)] for number, each in enumerate(solutions)
+    ]
     plan = Plan(first=2, last=3, rank=2, epochs=2)
 
     loaded = Trunk(tiny_weights)
@@ -182,6 +184,33 @@ def test_too_little_to_learn_from_is_said(count: int, labels: list[float]) -> No
     ]
     with pytest.raises(ConfigurationError, match="too little to"):
         split(readings, 0.2, seed=0)
+
+
+def test_the_surprisal_is_weighed_against_the_reward() -> None:
+    """From outcomes alone; not without log-probabilities, and not from a handful of solutions."""
+    generator = np.random.default_rng(0)
+    readings, log_odds = [], generator.normal(size=9000)
+    for number in range(3000):
+        nats = torch.from_numpy(generator.exponential(3.0, 3)).float()
+        logits = 3.0 + 0.5 * log_odds[3 * number : 3 * number + 3] - np.log1p(nats.numpy())
+        correct = bool((generator.random(3) < 1 / (1 + np.exp(-logits))).all())
+        readings.append(Reading(str(number), torch.zeros(3, 4), torch.arange(3), torch.ones(3), correct, nats))
+    curve = fit_curve(log_odds, readings)
+    assert curve is not None
+    assert (curve.intercept, curve.value, curve.surprisal) == pytest.approx((3.0, 0.5, 1.0), abs=0.3)
+    assert fit_curve(log_odds[:30], readings[:10]) is None
+    assert fit_curve(log_odds, [replace(readings[0], surprisals=None), *readings[1:]]) is None
+
+
+def test_a_step_of_unknown_label_weighs_nothing() -> None:
+    """It is neither right nor wrong when there is too little of either."""
+    labels = torch.tensor([1.0, 0.0, float("nan")])
+    readings = [Reading(str(number), torch.zeros(3, 4), torch.arange(3), labels, correct=False) for number in range(60)]
+    training, held_out = split(readings, 0.2, seed=0)
+    assert (len(training), len(held_out)) == (48, 12)
+    unknown = [replace(reading, labels=torch.full((3,), float("nan"))) for reading in readings]
+    with pytest.raises(ConfigurationError, match="with 0 right and 0 wrong steps"):
+        split(unknown, 0.2, seed=0)
 
 
 def test_the_recipe_from_scratch_by_one_command(
