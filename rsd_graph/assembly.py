@@ -61,7 +61,7 @@ class Assembly:
 
     async def start_reward(self) -> None:
         """Load what the reward alone needs."""
-        reward = self.reward.trained if isinstance(self.reward, CombinedReward) else self.reward
+        reward = _without_confidence(self.reward)
         if isinstance(reward, ProcessReward):
             await _load([reward.engine])
 
@@ -161,7 +161,7 @@ class _Build:
         reward = await background.in_thread(
             lambda: make(config.path or SHIPPED, draft.path or DRAFT, slots=self._slots, progress=self._progress)
         )
-        process = reward.trained if isinstance(reward, CombinedReward) else reward
+        process = _without_confidence(reward)
         self.running.append(process.engine)
         return reward, process.parameters
 
@@ -265,6 +265,11 @@ def _recipe(config: RewardConfig, kind: str) -> Recipe:
 def _combined(config: RewardConfig, reward: RewardModel) -> RewardModel:
     """The reward with the draft's confidence, if its kind says so."""
     return CombinedReward(reward, config.curve) if config.kind == "combined" and config.curve else reward
+
+
+def _without_confidence(reward: Any) -> Any:
+    """What a combined reward is made of, or the reward itself."""
+    return reward.trained if isinstance(reward, CombinedReward) else reward
 
 
 async def _has_props(url: str, config: ModelConfig) -> bool:

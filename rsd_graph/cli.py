@@ -15,7 +15,14 @@ from rsd_graph.costs import flops
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, RSDError
 from rsd_graph.events import RSDEvent
 from rsd_graph.presets import PRESETS
-from rsd_graph.reward_commands import evaluate_reward, export_reward, reward_table, train_reward
+from rsd_graph.reward_commands import (
+    FAILED,
+    INTERRUPTED,
+    evaluate_reward,
+    export_reward,
+    reward_table,
+    train_reward,
+)
 
 app = typer.Typer(
     help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
@@ -25,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-FAILED, STOPPED_EARLY, INTERRUPTED = 1, 3, 130
+STOPPED_EARLY = 3
 
 
 @app.callback(invoke_without_command=True)

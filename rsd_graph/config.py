@@ -196,10 +196,12 @@ class RewardConfig(ModelConfig):
         Raises:
             ConfigurationError: the name of a model that is started here tells nothing.
         """
-        if self.kind or not self.model:
+        if self.kind:
+            return self.kind
+        if not self.model:
             if self.path and self.path.suffix == SUFFIX:
-                return self.kind or "trained"
-            return self.kind or ("judge" if self.url or self.path else "confidence")
+                return "trained"
+            return "judge" if self.url or self.path else "confidence"
         known = kind_of(self.model)
         if known is None and not self.url:
             raise ConfigurationError(

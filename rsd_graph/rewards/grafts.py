@@ -51,15 +51,7 @@ def trained_reward(
         RewardError: the reward was trained on another model, or another quantisation of it.
         WeightsError: one of the files cannot be read, or the cache not written.
     """
-    reward = load_reward(file)
-    if isinstance(weights, Weights):
-        base, sha256 = locate(weights, progress), weights.sha256
-    else:
-        check_gguf(weights)
-        base, sha256 = weights, sha256_of(weights, progress)
-    grafted = graft(reward, base, sha256, progress)
-    model = EmbeddedLlamaCpp(grafted, name=f"the reward {file.name}", slots=slots, context=context)
-    return ProcessReward(Trained.of(reward.card), LlamaCppEngine(model), parameters=reward.card.parameters)
+    return _in_llamacpp(load_reward(file), file.name, weights, slots, context, progress)
 
 
 def combined_reward(
@@ -76,13 +68,26 @@ def combined_reward(
         RewardError: as `trained_reward`, or the file says nothing of how to combine them.
         WeightsError: as `trained_reward`.
     """
-    curve = load_reward(file).card.curve
-    if curve is None:
+    reward = load_reward(file)
+    if reward.card.curve is None:
         raise RewardError(
             f"{file} was trained on too few solutions, or on such without log-probabilities, to be combined with the "
             "draft's confidence: use it alone (kind 'trained')"
         )
-    return CombinedReward(trained_reward(file, weights, slots=slots, context=context, progress=progress), curve)
+    return CombinedReward(_in_llamacpp(reward, file.name, weights, slots, context, progress), reward.card.curve)
+
+
+def _in_llamacpp(
+    reward: TrainedReward, name: str, weights: Weights | Path, slots: int, context: int, progress: Progress | None
+) -> ProcessReward:
+    if isinstance(weights, Weights):
+        base, sha256 = locate(weights, progress), weights.sha256
+    else:
+        check_gguf(weights)
+        base, sha256 = weights, sha256_of(weights, progress)
+    grafted = graft(reward, base, sha256, progress)
+    model = EmbeddedLlamaCpp(grafted, name=f"the reward {name}", slots=slots, context=context)
+    return ProcessReward(Trained.of(reward.card), LlamaCppEngine(model), parameters=reward.card.parameters)
 
 
 def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:

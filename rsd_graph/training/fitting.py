@@ -76,7 +76,8 @@ def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Re
         [reading for reading in readings if reading.problem in held],
     )
     for part, purpose in zip(parts, ("train on", "calibrate on"), strict=True):
-        labels = _known(part)
+        labels = _labels(part)
+        labels = labels[~labels.isnan()]
         right = int((labels > HALF).sum())
         wrong = len(labels) - right
         count = len({reading.problem for reading in part})
@@ -214,7 +215,7 @@ def _descend(
             best, areas, start = kept["best"], kept["areas"], kept["epoch"]
     for epoch in range(start, plan.epochs):
         for number, batch in enumerate(_batches(training, plan.seed + epoch)):
-            labels, weights = torch.cat([reading.labels for reading in batch]), torch.from_numpy(_shares(batch))
+            labels, weights = _labels(batch), torch.from_numpy(_shares(batch))
             known = ~labels.isnan()
             losses = functional.binary_cross_entropy_with_logits(
                 head.logits(batch)[known], labels[known], reduction="none"
@@ -288,9 +289,7 @@ def _doubled(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
 
     A step of unknown label weighs nothing.
     """
-    labels = np.concatenate([reading.labels.numpy() for reading in readings])
-    share = _shares(readings)
-    labels = np.nan_to_num(labels)
+    labels, share = np.nan_to_num(_labels(readings).numpy()), _shares(readings)
     return np.repeat([1, 0], len(labels)), np.concatenate([labels * share, (1 - labels) * share])
 
 
@@ -300,15 +299,15 @@ def _shares(readings: Sequence[Reading]) -> np.ndarray:
     return np.concatenate([each / max(1, each.sum()) for each in known]).astype(np.float32)
 
 
-def _known(readings: Sequence[Reading]) -> Tensor:
-    """The labels that are known."""
-    labels = torch.cat([torch.zeros(0), *(reading.labels for reading in readings)])
-    return labels[~labels.isnan()]
+def _labels(readings: Sequence[Reading]) -> Tensor:
+    """Of every step of the readings, one after another; of no readings, none."""
+    return torch.cat([torch.zeros(0), *(reading.labels for reading in readings)])
 
 
 def _area(logits: np.ndarray, readings: Sequence[Reading]) -> float:
-    known = ~torch.cat([reading.labels for reading in readings]).isnan().numpy()
-    return area_under_roc(logits[known].tolist(), (_known(readings) > HALF).tolist())
+    labels = _labels(readings).numpy()
+    known = ~np.isnan(labels)
+    return area_under_roc(logits[known].tolist(), (labels[known] > HALF).tolist())
 
 
 def _batches(readings: Sequence[Reading], seed: int) -> list[list[Reading]]:

@@ -1,6 +1,8 @@
 """A file of JSON lines that long work is written to as it is done, so that a kill loses nothing that was finished."""
 
+import asyncio
 import json
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +27,23 @@ class Journal:
         with self._file.open("a") as out:
             out.write(json.dumps(record) + "\n")
         self.records.append(record)
+
+    async def fill(
+        self, work: Sequence[Coroutine[Any, Any, dict[str, Any]]], total: int, progress: Callable[[int, int], None]
+    ) -> None:
+        """Do all of it at once, and write each record when it is there; an error stops the rest.
+
+        Args:
+            work: Returns the records that the file does not hold yet.
+            total: Records that the file will hold.
+            progress: Told how many it holds, and how many it will.
+        """
+        progress(len(self.records), total)
+        tasks = [asyncio.ensure_future(each) for each in work]
+        try:
+            for finished in asyncio.as_completed(tasks):
+                self.append(await finished)
+                progress(len(self.records), total)
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -105,22 +105,13 @@ async def _labelled(
 ) -> list[Labels]:
     """Each solution's labels, several solutions at a time; the file keeps them."""
     journal = Journal(file)
-    labels: dict[int, Labels] = {record["solution"]: record["labels"] for record in journal.records}
-    progress(len(labels), len(solutions))
+    done = {record["solution"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
 
-    async def work(index: int) -> tuple[int, Labels]:
+    async def work(index: int) -> dict[str, Any]:
         async with places:
-            return index, await label(solutions[index])
+            return {"solution": index, "labels": await label(solutions[index])}
 
-    tasks = [asyncio.create_task(work(index)) for index in range(len(solutions)) if index not in labels]
-    try:
-        for finished in asyncio.as_completed(tasks):
-            index, own = await finished
-            labels[index] = own
-            journal.append({"solution": index, "labels": own})
-            progress(len(labels), len(solutions))
-    finally:
-        for task in tasks:
-            task.cancel()
+    await journal.fill([work(index) for index in range(len(solutions)) if index not in done], len(solutions), progress)
+    labels: dict[int, Labels] = {record["solution"]: record["labels"] for record in journal.records}
     return [labels[index] for index in range(len(solutions))]

@@ -54,27 +54,21 @@ async def sample(
     """Have the draft solve each problem that the file does not hold yet."""
     journal = Journal(file)
     done = {record["problem"] for record in journal.records}
-    progress(len(done), len(problems))
     places = asyncio.Semaphore(CONCURRENCY)
 
-    async def solve(problem: Problem) -> tuple[Problem, list[Generation]]:
+    async def solve(problem: Problem) -> dict[str, Any]:
         async with places:
-            return problem, await continue_solution(draft, problem.text, [], settings)
-
-    work = [solve(problem) for problem in problems if problem.text not in done]
-    for number, finished in enumerate(asyncio.as_completed(work), start=len(done) + 1):
-        problem, steps = await finished
+            steps = await continue_solution(draft, problem.text, [], settings)
         answer = extract_answer(response(steps, settings))
-        journal.append(
-            {
-                "problem": problem.text,
-                "reference": problem.answer,
-                "answer": answer,
-                "correct": await asyncio.to_thread(same_answer, answer, problem.answer),
-                "steps": [{key: asdict(step)[key] for key in ("text", "finish", "logprobs")} for step in steps],
-            }
-        )
-        progress(number, len(problems))
+        return {
+            "problem": problem.text,
+            "reference": problem.answer,
+            "answer": answer,
+            "correct": await asyncio.to_thread(same_answer, answer, problem.answer),
+            "steps": [{key: asdict(step)[key] for key in ("text", "finish", "logprobs")} for step in steps],
+        }
+
+    await journal.fill([solve(problem) for problem in problems if problem.text not in done], len(problems), progress)
 
 
 async def continue_solution(
