@@ -256,9 +256,9 @@ async def _load(models: Sequence[object]) -> None:
 def _recipe(config: RewardConfig, kind: str) -> Recipe:
     match kind:
         case "outcome":
-            return Outcome(config.centre, config.scale)
+            return Outcome(config.centre or 0.0, config.scale)
         case "trained" | "combined":
-            return Trained(config.centre)
+            return Trained(config.centre or 0.0)
     return RECIPES[kind]
 
 

@@ -164,7 +164,8 @@ class RewardConfig(ModelConfig):
 
     kind: Kind | None = None
     """None: confidence where no model is named, else told by the model's name."""
-    centre: float = 0.0
+    centre: float | None = None
+    """None: 0, for the kind `outcome`; a reward file says its own."""
     curve: Curve | None = None
     scale: float = Field(default=1.0, gt=0)
     engine: Literal["vllm", "transformers"] = "vllm"
@@ -176,8 +177,12 @@ class RewardConfig(ModelConfig):
             raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
         if self.path and self.path.suffix == SUFFIX and self.kind not in (None, *OF_THE_DRAFT):
             raise ValueError(f"{self.path} is a reward file: its kind is 'trained' or 'combined'")
-        if self.kind == "combined" and (self.url or self.model) and self.curve is None:
-            raise ValueError("the kind 'combined' needs its `curve` on a server: `rsd export-reward` says it")
+        if self.kind in OF_THE_DRAFT and (self.url or self.model):
+            for key in ("centre", "curve") if self.kind == "combined" else ("centre",):
+                if getattr(self, key) is None:
+                    raise ValueError(
+                        f"the kind {self.kind!r} needs its `{key}` on a server: `rsd export-reward` says it"
+                    )
         if self.kind not in (None, "confidence", "judge", *OF_THE_DRAFT) and not (self.url or self.model):
             raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
         if self.engine == "transformers" and (self.url or not self.model):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -11,13 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rsd_graph.config import Config, Kind, RewardConfig, load_config
+from rsd_graph.config import OF_THE_DRAFT, Config, Kind, ModelConfig, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
 from rsd_graph.rewards.trained import SUFFIX
 from rsd_graph.stages import Stages
 
 if TYPE_CHECKING:
     from rsd_graph.assembly import Assembly
+    from rsd_graph.evaluation.solutions import Solution
+    from rsd_graph.training.samples import Problem
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -45,13 +47,14 @@ def evaluate_reward(
         Path, typer.Option(help='JSON lines of {"problem": str, "steps": [str], "correct": bool}.', show_default=False)
     ],
     reward: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="confidence (steps need `logprobs`), trained, combined (both), judge, a reward file, or the URL of a "
             "process reward model's server. With a kind and a colon before it, FILE or URL is taken for that: "
-            "trained:FILE."
+            "outcome:URL.",
+            show_default="that of rsd.toml, or else trained",
         ),
-    ] = "trained",
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many solutions.", show_default="all")] = None,
     picture: Annotated[Path, typer.Option(help="Where to draw the ROC and reliability curves.")] = Path("reward.png"),
     config: ConfigFile = None,
@@ -60,28 +63,40 @@ def evaluate_reward(
     """Measure how well a reward model tells right solutions from wrong ones.
 
     Every step is scored as the newest of those before it. Prints the area under the ROC curve (AUC) of the last step's
-    reward, of the lowest and of the mean, and of every prefix, against the final answer's correctness, with 95 %
-    intervals; how far rewards are probabilities; milliseconds and tokens a step.
+    reward, of the lowest, of the mean and of the product, and of every prefix, against the final answer's correctness,
+    with 95 % intervals; how far rewards are probabilities; milliseconds and tokens a step.
     """
     with _told(needs=NEEDS_EVAL):
+        from rsd_graph.evaluation.rewards import check_picture
         from rsd_graph.evaluation.solutions import read_solutions
 
+        check_picture(picture)
         chosen = read_solutions(solutions)[:limit]
-        settings = load_config(config, {"reward": reward_table(reward)})
+        settings = load_config(config)
+        if reward is not None or "reward" not in settings.model_fields_set:
+            settings = load_config(config, {"reward": reward_table(reward or "trained")})
+        name = reward or settings.reward.url or settings.reward.model or settings.reward.asked_as
         with Stages() as stages:
-            evaluation = asyncio.run(_evaluate(settings, chosen, stages))
-        evaluation.draw(picture, reward)
+            evaluation = asyncio.run(_evaluate(_reward_alone(settings), chosen, stages))
+        # numbers first: a picture that cannot be written must not take them along
         if as_json:
-            typer.echo(json.dumps({"reward": reward, **evaluation.as_json()}))
+            typer.echo(json.dumps({"reward": name, **evaluation.as_json()}))
         else:
-            _print(evaluation, reward)
+            _print(evaluation, name)
+        evaluation.draw(picture, name)
+        if not as_json:
             typer.echo(f"drawn: {picture}")
 
 
 def train_reward(
     problems: Annotated[
-        Path, typer.Argument(help="JSON lines with `question` or `problem`, and `answer` (behind #### or bare).")
-    ],
+        Path | None,
+        typer.Argument(
+            help="JSON lines with `question` or `problem`, and `answer` (behind #### or bare). Not needed with "
+            "--solutions, unless those lack the `reference` that labels by continuation ask for.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The reward file to write.")] = Path("reward.safetensors"),
     weights: Annotated[
         Path | None,
@@ -95,7 +110,7 @@ def train_reward(
         Path | None,
         typer.Option(help="Solutions that the draft wrote already, instead of sampling.", show_default="sampled"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Problems to sample.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="Problems to sample; a larger number goes on.")] = 1000,
     labels: Annotated[
         Literal["answer", "monte-carlo", "target"],
         typer.Option(
@@ -114,7 +129,7 @@ def train_reward(
         float, typer.Option(min=0, max=2, help="Of the solutions: as you will have the draft write.")
     ] = 0.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of one solution.")] = 600,
-    seed: Annotated[int, typer.Option(min=0, help="The same one repeats a run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same one repeats a run.")] = 0,
     work: Annotated[
         Path, typer.Option(help="Keeps everything under way: the same command goes on where it was stopped.")
     ] = Path(".rsd/reward"),
@@ -122,13 +137,19 @@ def train_reward(
 ) -> None:
     """Make a process reward model of the draft itself: sample, label, read, train, calibrate.
 
-    The result is a file of a few megabytes, for `rsd solve --reward FILE`. The same command goes on after a stop.
+    The result is a file of a few megabytes, for `rsd solve --reward FILE`. The same command goes on after a stop; with
+    another --limit, --family, --layers or --epochs it takes from --work what is there.
     """
     with _told(needs=NEEDS_TRAIN, again="goes on from here"):
+        from rsd_graph.evaluation.solutions import read_solutions
         from rsd_graph.models.weights import DRAFT, locate, sha256_of
         from rsd_graph.training.recipe import Folder, Options, train
-        from rsd_graph.training.trunk import identity
+        from rsd_graph.training.samples import read_problems
+        from rsd_graph.training.trunk import check_architecture, identity
 
+        data = solutions or problems
+        if data is None:
+            raise ConfigurationError("name a file of PROBLEMS, or --solutions that the draft wrote")
         options = Options(
             limit=limit,
             labels=labels,
@@ -137,18 +158,24 @@ def train_reward(
             epochs=epochs,
             temperature=temperature,
             max_tokens=max_tokens,
+            family=family,
             seed=seed,
-            **({"changed": 0} if family == "probe" else {}),
         )
         settings, draft = _with_weights(load_config(config), weights)
         if out.parent != Path() and not out.parent.is_dir():
             raise ConfigurationError(f"the folder {out.parent} of --out is not there")
         with Stages() as stages:
+            given = read_problems(problems) if problems else []
+            written = read_solutions(solutions) if solutions else None
             path = draft or locate(DRAFT, stages.stage)
-            made_of = {"draft": identity(path), "data": sha256_of(solutions or problems)}
+            check_architecture(path)
+            made_of = {"draft": identity(path), "data": sha256_of(data)}
+            if labels == "target":
+                made_of["target"] = str(settings.target.model or settings.target.path or settings.target.url)
             folder = Folder(work, options, made_of)
-            known, own = asyncio.run(_gather(settings, problems, solutions, options, folder, stages))
-            reward = train(path, known, own, options, folder, stages)
+            with folder.alone():
+                known, own = asyncio.run(_gather(settings, given, written, options, folder, stages))
+                reward = train(path, known, own, options, folder, stages)
         reward.save(out)
         card = reward.card
         for name, figure in card.training.items():
@@ -197,6 +224,18 @@ async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
         await models.aclose()
 
 
+def _reward_alone(settings: Config) -> Config:
+    """Without the models that this reward does not need: their servers may be down."""
+    own = settings.reward.url or settings.reward.model
+    asked_as = settings.reward.asked_as
+    needed = set()
+    if not own and asked_as in OF_THE_DRAFT:
+        needed = {"draft"}
+    elif not own and asked_as == "judge":
+        needed = {"target"}
+    return settings.model_copy(update={role: ModelConfig() for role in {"draft", "target"} - needed})
+
+
 def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path | None]:
     """The configuration that samples with these weights, and the weights; None for the embedded draft's."""
     draft = settings.draft
@@ -221,23 +260,35 @@ def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path 
 
 
 async def _gather(
-    settings: Config, problems: Path, solutions: Path | None, options: Any, folder: Any, stages: Stages
+    settings: Config,
+    problems: "Sequence[Problem]",
+    solutions: "list[Solution] | None",
+    options: Any,
+    folder: Any,
+    stages: Stages,
 ) -> tuple[Any, Any]:
     """The solutions and their labels; models run only where they are needed."""
     from rsd_graph.assembly import assemble
-    from rsd_graph.training.recipe import label_steps, sample_solutions, solutions_in
-    from rsd_graph.training.samples import read_problems
+    from rsd_graph.training.recipe import label_steps, ready, sample_solutions
+    from rsd_graph.training.samples import with_references
 
+    by_target = options.labels == "target"
+    # the servers of models that have nothing to do may be down
+    if not by_target:
+        settings = settings.model_copy(update={"target": ModelConfig()})
+    if by_target and solutions is not None:
+        settings = settings.model_copy(update={"draft": ModelConfig()})
     models: Assembly | None = None
     try:
         if solutions is None or options.labels != "answer":
             models = await assemble(settings, progress=stages.stage)
         if models is not None and solutions is None:
-            await sample_solutions(models.draft, read_problems(problems), options, folder, stages)
-        known = solutions_in(solutions or folder.solutions)
+            solutions = await sample_solutions(models.draft, problems, options, folder, stages)
+        known = ready(solutions or [])
         continuer = None
         if models is not None and options.labels != "answer":
-            continuer = models.target if options.labels == "target" else models.draft
+            known = with_references(known, problems)
+            continuer = models.target if by_target else models.draft
         return known, await label_steps(continuer, known, options, folder, stages)
     finally:
         if models is not None:

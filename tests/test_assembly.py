@@ -73,7 +73,7 @@ def test_a_served_reward_is_combined_with_the_confidence(server: FakeServer) -> 
     """By the curve in the settings."""
     server.answer("/v1/models", PRM)
     curve = {"intercept": 2.0, "value": 0.2, "surprisal": 1.0}
-    models = assembled({"reward": {"url": server.url, "kind": "combined", "curve": curve}})
+    models = assembled({"reward": {"url": server.url, "kind": "combined", "centre": 0.1, "curve": curve}})
     assert isinstance(models.reward, CombinedReward)
     assert isinstance(models.reward.trained, ProcessReward)
 

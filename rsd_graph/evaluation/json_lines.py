@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
-    """What `parse` makes of each line.
+    """What `parse` makes of each line that is not blank.
 
     Args:
         file: Of JSON lines.
@@ -22,11 +22,13 @@ def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
         ConfigurationError: the file cannot be read, or a line is none; the message names it.
     """
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text().split("\n")  # and not at the other line ends of Unicode, which JSON may hold
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
     found = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             found.append(parse(json.loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

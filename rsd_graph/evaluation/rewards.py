@@ -82,7 +82,7 @@ class Evaluation:
         return {
             "solutions": len(self.solutions),
             "right": sum(self.correct),
-            "auc": {name: [area.value, area.low, area.high] for name, area in self.areas().items()},
+            "auc": {name: _numbers(area) for name, area in self.areas().items()},
             "ece": expected_calibration_error(table),
             "reliability": [
                 {"low": each.low, "high": each.high, "count": each.count, "reward": each.reward, "right": each.right}
@@ -139,6 +139,27 @@ class Evaluation:
             raise ConfigurationError(f"cannot write the picture {file}: {error}") from error
         finally:
             plt.close(figure)
+
+
+def _numbers(area: Area) -> list[float | None]:
+    """Value and interval; null where all solutions are right, or all wrong."""
+    return [None if math.isnan(number) else number for number in (area.value, area.low, area.high)]
+
+
+def check_picture(file: Path) -> None:
+    """Refuse a picture that could not be drawn, before any work is put into it.
+
+    Raises:
+        ConfigurationError: the folder is not there, or the ending tells no format.
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if file.suffix.removeprefix(".") not in known:
+        raise ConfigurationError(f"cannot draw {file}: a picture ends in one of {', '.join(sorted(known))}")
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"cannot draw {file}: the folder {file.parent} is not there")
 
 
 async def evaluate(

@@ -1,17 +1,19 @@
 """Recorded solutions, as JSON lines: what the measurements, the calibration and the training read.
 
 Each line holds at least `{"problem": str, "correct": bool, "steps": [str]}`. A step may also be an object with `text`,
-`finish` and `logprobs`, its tokens' log-probabilities, which the confidence reward needs; `reference` is the right
-answer.
+`finish`, `tokens`, their number, and `logprobs`, their log-probabilities, which the confidence reward needs;
+`reference` is the right answer.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rsd_graph.evaluation.json_lines import read_lines
-from rsd_graph.state import Generation
+from rsd_graph.state import Finish, Generation, TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,12 @@ class Solution:
     """Whether its final answer is right: the weak label of all its steps."""
     reference: str = ""
     """The right answer, where it is known."""
+
+    @property
+    def identity(self) -> str:
+        """Tells it from solutions with another problem or another text."""
+        content = [self.problem, *([step.text, step.finish] for step in self.steps)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def read_solutions(file: Path) -> list[Solution]:
@@ -38,17 +46,40 @@ def read_solutions(file: Path) -> list[Solution]:
 def _solution(record: Any) -> Solution:
     if not isinstance(record["correct"], bool):
         raise TypeError("`correct` is true or false")
+    if not isinstance(record["problem"], str):
+        raise TypeError("`problem` is a text")
+    if not isinstance(record["steps"], list):
+        raise TypeError("`steps` is a list")
     steps = tuple(_step(step) for step in record["steps"])
-    return Solution(str(record["problem"]), steps, record["correct"], str(record.get("reference", "")))
+    reference = record.get("reference")
+    return Solution(record["problem"], steps, record["correct"], "" if reference is None else str(reference))
 
 
-def _step(step: str | dict[str, Any]) -> Generation:
+def _step(step: Any) -> Generation:
     if isinstance(step, str):
         return Generation(step, "delimiter")
+    if not isinstance(step["text"], str):
+        raise TypeError("a step's `text` is a text")
+    finish = step.get("finish", "delimiter")
+    if finish not in get_args(Finish):
+        raise ValueError(f"`finish` is one of {', '.join(get_args(Finish))}")
     logprobs = step.get("logprobs")
-    return Generation(
-        step["text"], step.get("finish", "delimiter"), logprobs=None if logprobs is None else tuple(logprobs)
-    )
+    if logprobs is not None:
+        logprobs = tuple(float(each) for each in logprobs)
+    tokens = int(step.get("tokens", len(logprobs or ())))
+    return Generation(step["text"], finish, TokenUsage(completion=tokens), logprobs)
+
+
+def joined(solution: Solution) -> Solution:
+    """A step that a token limit cut is one with what goes on behind it, as reward models see them."""
+    steps: list[Generation] = []
+    for step in solution.steps:
+        if steps and steps[-1].finish == "length":
+            cut = steps.pop()
+            logprobs = None if cut.logprobs is None or step.logprobs is None else (*cut.logprobs, *step.logprobs)
+            step = Generation(cut.text + step.text, step.finish, cut.usage + step.usage, logprobs)  # noqa: PLW2901
+        steps.append(step)
+    return replace(solution, steps=tuple(steps))
 
 
 def split_by_problem(solutions: Sequence[Solution], folds: int) -> list[tuple[list[Solution], list[Solution]]]:

@@ -118,7 +118,7 @@ def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progres
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(
-            f"cannot write the grafted reward {file}: {error.strerror}; choose another folder with RSD_CACHE"
+            f"cannot write the grafted reward {file}: {error.strerror or error}; choose another folder with RSD_CACHE"
         ) from error
     return file
 

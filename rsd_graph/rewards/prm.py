@@ -1,8 +1,8 @@
 """Process reward models: how one is asked, and where it runs.
 
 A *recipe* knows how a model's authors score: prompt layout, step marker, where the reward is read, activation. One file
-each: `skywork`, `qwen_prm`, `math_shepherd`, `rlhflow`, `outcome`, `judge`. An *engine* computes: `rewards.vllm` on a
-server, `rewards.transformers` in this process, `models.offline` in vLLM engines in this process.
+each: `skywork`, `qwen_prm`, `math_shepherd`, `rlhflow`, `outcome`, `judge`, `trained`. An *engine* computes:
+`rewards.vllm` on a server; `rewards.transformers`, `rewards.llamacpp` and `models.offline` (vLLM) in this process.
 
     reward = ProcessReward(skywork, VLLMEngine("http://127.0.0.1:8002"))
 

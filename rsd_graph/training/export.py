@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from rsd_graph.errors import WeightsError
 from rsd_graph.rewards.grafts import require_base
@@ -35,5 +36,5 @@ def export(reward: TrainedReward, base: Path, folder: Path) -> None:
         trunk.cut(reward.card.layers).save_pretrained(folder)
         trunk.tokenizer.save_pretrained(folder)
         (folder / "reward_card.json").write_text(json.dumps(reward.card.model_dump(), indent=1))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter where the disk is full
         raise WeightsError(f"cannot write the checkpoint {folder}: {error}") from error

@@ -4,6 +4,8 @@ The reading alone is the family `probe`: an L2-regularised logistic regression o
 step. With the changes it is `lora`, trained from that reading on by gradient descent.
 """
 
+import hashlib
+import io
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from torch.nn import functional
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.calibration import enough, fit_steps
 from rsd_graph.evaluation.metrics import area_under_roc
-from rsd_graph.rewards.combined import Curve
+from rsd_graph.rewards.combined import Curve, log_odds
 from rsd_graph.training.readings import Reading
 from rsd_graph.training.trunk import LowRank, Trunk
 
@@ -30,6 +32,8 @@ STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
 FLOOR = 0.3
 """Least spread that a feature is brought to unit variance from, as a share of the median."""
 BATCH = 8
+LEAST_SLOPE = 1e-3
+"""Of the calibration: a reward that is worth nothing must not turn around."""
 HALF = 0.5
 """A step whose label is above it is more often right than wrong."""
 
@@ -84,8 +88,8 @@ def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Re
         if min(right, wrong) < STEPS or count < PROBLEMS:
             raise ConfigurationError(
                 f"too little to {purpose}: {count} problems with {right} right and {wrong} wrong steps; at least "
-                f"{PROBLEMS}, {STEPS} and {STEPS} are needed. Sample more problems, or such that the draft solves some "
-                "of them and not others"
+                f"{PROBLEMS}, {STEPS} and {STEPS} are needed. Sample more problems (a larger --limit goes on from "
+                "these), or such that the draft solves some of them and not others"
             )
     return parts
 
@@ -96,7 +100,7 @@ def fit(
     held_out: Sequence[Reading],
     plan: Plan,
     checkpoint: Path,
-    progress: Callable[[str, float], None],
+    progress: Callable[[float], None],
 ) -> Fit:
     """Train and calibrate.
 
@@ -105,12 +109,12 @@ def fit(
         training: What to learn from.
         held_out: What to choose and calibrate by.
         plan: How.
-        checkpoint: Where every epoch is kept; a run that was stopped goes on behind the last one.
-        progress: Told what is done, and what part of all.
+        checkpoint: Where every epoch is kept; a run of the same plan on the same readings goes on behind the last one.
+        progress: Told what part of all is done.
     """
     torch.manual_seed(plan.seed)
     head = Head(trunk, plan)
-    progress("linear reading", 0.0)
+    progress(0.0)
     areas = [head.fit_linear(training, held_out)]
     if plan.first < plan.last:
         areas = _descend(head, training, held_out, plan, checkpoint, progress, areas)
@@ -184,7 +188,7 @@ def _descend(
     held_out: Sequence[Reading],
     plan: Plan,
     checkpoint: Path,
-    progress: Callable[[str, float], None],
+    progress: Callable[[float], None],
     areas: list[float],
 ) -> list[float]:
     """Gradient descent on everything; the epoch that does best on the problems held out is the one that stays.
@@ -206,9 +210,10 @@ def _descend(
     )
     best = _weights(head)
     start = 0
+    made_of = _fingerprint(plan, [*training, *held_out])
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
-        if kept["plan"] == repr(plan):
+        if kept["made_of"] == made_of:
             _put(head, kept["weights"])
             optimizer.load_state_dict(kept["optimizer"])
             schedule.load_state_dict(kept["schedule"])
@@ -225,13 +230,13 @@ def _descend(
             torch.nn.utils.clip_grad_norm_(others, 1.0)
             optimizer.step()
             schedule.step()
-            progress(f"epoch {epoch + 1} of {plan.epochs}", (epoch * batches + number + 1) / total)
+            progress((epoch * batches + number + 1) / total)
         area = _area(head.rewards(held_out), held_out)
         if area > max(areas):
             best = _weights(head)
         areas = [*areas, area]
         state = {
-            "plan": repr(plan),
+            "made_of": made_of,
             "epoch": epoch + 1,
             "weights": _weights(head),
             "optimizer": optimizer.state_dict(),
@@ -239,8 +244,10 @@ def _descend(
             "best": best,
             "areas": areas,
         }
+        content = io.BytesIO()  # a full disk is no OSError where torch writes the file
+        torch.save(state, content)
         unfinished = checkpoint.with_suffix(".unfinished")
-        torch.save(state, unfinished)
+        unfinished.write_bytes(content.getvalue())
         unfinished.replace(checkpoint)
     _put(head, best)
     return areas
@@ -251,8 +258,9 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
     logits = head.rewards(held_out)
     labels, weights = _doubled(held_out)
     line = LogisticRegression(C=1e6).fit(np.concatenate([logits, logits])[:, None], labels, sample_weight=weights)
-    slope = max(float(line.coef_[0, 0]), 1e-3)  # a reward that is worth nothing must not turn around
-    intercept = float(line.intercept_[0])
+    slope, intercept = float(line.coef_[0, 0]), float(line.intercept_[0])
+    if slope < LEAST_SLOPE:
+        slope, intercept = LEAST_SLOPE, log_odds(float(np.average(labels, weights=weights)))
     bias = float(head.bias.detach())
     ends = np.cumsum([len(reading.labels) for reading in held_out]) - 1
     correct = [reading.correct for reading in held_out]
@@ -272,16 +280,24 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
     )
 
 
-def fit_curve(log_odds: np.ndarray, readings: Sequence[Reading]) -> Curve | None:
-    """Of a step's reward, from the reward's log-odds and the draft's surprisal."""
+def fit_curve(values: np.ndarray, readings: Sequence[Reading]) -> Curve | None:
+    """Of a step's reward, from the trained reward's log-odds, `values`, and the draft's surprisal."""
     surprisals = [reading.surprisals for reading in readings if reading.surprisals is not None]
     correct = np.array([reading.correct for reading in readings])
     if len(surprisals) < len(readings) or not enough(correct):
         return None
-    features = np.stack([log_odds, np.log1p(torch.cat(surprisals).numpy())], axis=1)
+    features = np.stack([values, np.log1p(torch.cat(surprisals).numpy())], axis=1)
     owner = np.repeat(np.arange(len(readings)), [len(reading.labels) for reading in readings])
     intercept, value, surprisal = fit_steps(features, owner, correct)
     return Curve(intercept=intercept, value=value, surprisal=-surprisal)
+
+
+def _fingerprint(plan: Plan, readings: Sequence[Reading]) -> str:
+    """Of what a checkpoint was made: the plan, and which readings with which labels, in their order."""
+    digest = hashlib.sha256(repr(plan).encode())
+    for reading in readings:
+        digest.update(f"{reading.problem} {reading.ends.tolist()} {reading.labels.tolist()}".encode())
+    return digest.hexdigest()
 
 
 def _doubled(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:

@@ -29,15 +29,15 @@ class Journal:
         self.records.append(record)
 
     async def fill(
-        self, work: Sequence[Coroutine[Any, Any, dict[str, Any]]], total: int, progress: Callable[[int, int], None]
+        self, work: Sequence[Coroutine[Any, Any, dict[str, Any]]], progress: Callable[[int, int], None]
     ) -> None:
         """Do all of it at once, and write each record when it is there; an error stops the rest.
 
         Args:
             work: Returns the records that the file does not hold yet.
-            total: Records that the file will hold.
             progress: Told how many it holds, and how many it will.
         """
+        total = len(self.records) + len(work)
         progress(len(self.records), total)
         tasks = [asyncio.ensure_future(each) for each in work]
         try:

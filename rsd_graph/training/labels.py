@@ -103,15 +103,16 @@ async def _labelled(
     file: Path,
     progress: Callable[[int, int], None],
 ) -> list[Labels]:
-    """Each solution's labels, several solutions at a time; the file keeps them."""
+    """Each solution's labels, several solutions at a time; the file keeps them by the solutions' identities."""
     journal = Journal(file)
     done = {record["solution"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
 
-    async def work(index: int) -> dict[str, Any]:
+    async def work(identity: str, solution: Solution) -> dict[str, Any]:
         async with places:
-            return {"solution": index, "labels": await label(solutions[index])}
+            return {"solution": identity, "labels": await label(solution)}
 
-    await journal.fill([work(index) for index in range(len(solutions)) if index not in done], len(solutions), progress)
-    labels: dict[int, Labels] = {record["solution"]: record["labels"] for record in journal.records}
-    return [labels[index] for index in range(len(solutions))]
+    unknown = {solution.identity: solution for solution in solutions if solution.identity not in done}
+    await journal.fill([work(*item) for item in unknown.items()], progress)
+    labels: dict[str, Labels] = {record["solution"]: record["labels"] for record in journal.records}
+    return [labels[solution.identity] for solution in solutions]

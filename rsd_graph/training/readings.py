@@ -49,7 +49,7 @@ def read(
         solutions: What to read.
         labels: Of each solution's steps.
         layers: Layers to go through.
-        folder: Holds a file a solution; it belongs to this draft, these solutions and this number of layers.
+        folder: Holds a file a solution, named by its identity; it belongs to this draft and this number of layers.
         progress: Told how many are read, and how many there are.
 
     Raises:
@@ -60,11 +60,11 @@ def read(
     for index, (solution, own) in enumerate(zip(solutions, labels, strict=True)):
         progress(index, len(solutions))
         tokens, ends = tokenized(trunk, solution)
-        file = folder / f"{index:05}.npy"
+        file = folder / f"{solution.identity}.npy"
         if file.exists():
             try:
                 states = torch.from_numpy(np.load(file))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise WeightsError(f"{file} is damaged ({error}): delete it, and it is made again") from error
         else:
             states = trunk.states(tokens, [layers])[0].to(torch.float16)

@@ -2,15 +2,16 @@
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.models import StepGenerator
 from rsd_graph.rewards.trained import Card, TrainedReward
 from rsd_graph.settings import RSDSettings
@@ -24,10 +25,12 @@ HELD_OUT = 0.2
 """Share of the problems to choose and calibrate by."""
 CONTINUATION_TEMPERATURE = 0.7
 """Of Monte-Carlo continuations, which have to differ."""
+FREE = {"limit", "layers", "family", "changed", "rank", "epochs"}
+"""Options that may differ between runs in one folder: what earlier ones have written serves all of them."""
 
 
 class Options(BaseModel):
-    """What makes a run what it is: a folder belongs to one."""
+    """What makes a run what it is."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,20 +41,24 @@ class Options(BaseModel):
     """Of each step, for `monte-carlo`."""
     layers: float = Field(default=0.58, gt=0, le=1)
     """Share of the draft's layers that are kept."""
-    changed: int = Field(default=4, ge=0)
-    """Last of those that are changed; 0 makes a probe."""
+    family: Literal["lora", "probe"] = "lora"
+    """Change the last of those, or only read the state behind them."""
+    changed: int = Field(default=4, ge=1)
+    """Layers that `lora` changes."""
     rank: int = Field(default=8, ge=1)
     epochs: int = Field(default=3, ge=1)
     temperature: float = Field(default=0.0, ge=0, le=2)
     """Of the solutions: as the reward's user will have the draft write."""
     max_tokens: int = Field(default=600, ge=1)
     """Of one solution."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
 
     def plan(self, depth: int) -> Plan:
         """How to train a draft of so many layers."""
         last = max(1, round(depth * self.layers))
-        first = min(last, max(1, last - self.changed))  # the embeddings alone are no state worth keeping
+        first = last
+        if self.family == "lora":
+            first = min(last, max(1, last - self.changed))  # the embeddings alone are no state worth keeping
         return Plan(first=first, last=last, rank=self.rank, epochs=self.epochs, seed=self.seed)
 
     def settings(self) -> RSDSettings:
@@ -68,25 +75,27 @@ class Watch(Protocol):
 
 
 class Folder:
-    """Where a run keeps what it has done.
+    """Where runs of one draft on the same problems keep what they have done.
 
     Args:
         path: Made if it is not there.
         options: Of this run.
-        made_of: Fingerprints of the draft and of the data.
+        made_of: What tells the draft, the data and, where it labels, the target from others.
 
     Raises:
-        ConfigurationError: it holds a run with other options, or cannot be written.
+        ConfigurationError: it holds what runs with other options have written, or cannot be written.
     """
 
     def __init__(self, path: Path, options: Options, made_of: dict[str, str]) -> None:
         self.path = path
-        wanted = {**made_of, **options.model_dump()}
+        wanted = {**made_of, **options.model_dump(exclude=FREE)}
         note = path / "run.json"
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not note.exists():
-                note.write_text(json.dumps(wanted, indent=1))
+                unfinished = note.with_suffix(".unfinished")
+                unfinished.write_text(json.dumps(wanted, indent=1))
+                unfinished.replace(note)
             found = json.loads(note.read_text())
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
@@ -94,7 +103,7 @@ class Folder:
             key = other[0]
             raise ConfigurationError(
                 f"{path} holds a run with {key} = {found.get(key)}, and this one has {wanted[key]}: go on with the "
-                "same options, or choose another folder with --work"
+                f"same, or choose another folder with --work (--solutions {self.solutions} takes what was solved)"
             )
 
     @property
@@ -102,13 +111,41 @@ class Folder:
         """What the draft wrote."""
         return self.path / "solutions.jsonl"
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out.
+
+        Raises:
+            ConfigurationError: one is at work in the folder.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigurationError(
+                f"another run is at work in {self.path}: wait for it, or choose another folder with --work"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
 
 async def sample_solutions(
-    draft: StepGenerator, problems: list[Problem], options: Options, folder: Folder, watch: Watch
-) -> None:
-    """The first stage: fill the folder's file of solutions."""
-    chosen = random.Random(options.seed).sample(problems, min(options.limit, len(problems)))  # noqa: S311  # repeatable
+    draft: StepGenerator, problems: Sequence[Problem], options: Options, folder: Folder, watch: Watch
+) -> list[Solution]:
+    """The first stage: a solution of each chosen problem that the folder holds none of.
+
+    The first so many of one random order: a larger limit adds to what a smaller one has chosen.
+    """
+    order = list(problems)
+    random.Random(options.seed).shuffle(order)  # noqa: S311  # repeatable, not secret
+    chosen = order[: options.limit]
     await sample(draft, chosen, options.settings(), folder.solutions, _stage(watch, "solving problems"))
+    wanted = {problem.text for problem in chosen}
+    return [solution for solution in read_solutions(folder.solutions) if solution.problem in wanted]
 
 
 async def label_steps(
@@ -118,7 +155,7 @@ async def label_steps(
 
     Args:
         model: What continues; None takes the final answer for the label.
-        solutions: As they are in the folder's file.
+        solutions: As `ready` returns them.
         options: Of this run.
         folder: Keeps the labels.
         watch: Told how far it is.
@@ -141,7 +178,7 @@ def train(
 
     Args:
         draft: A GGUF file or a Hugging Face folder.
-        solutions: To train on.
+        solutions: As `ready` returns them.
         labels: Of their steps.
         options: Of this run.
         folder: Keeps what was read, and every epoch.
@@ -154,6 +191,7 @@ def train(
     trunk = Trunk(draft)
     watch.stage("loading the draft", 1, 1)
     plan = options.plan(trunk.depth)
+    parameters = trunk.parameters(plan.last)  # before training puts its own beside them
     readings = read(
         trunk,
         solutions,
@@ -169,7 +207,7 @@ def train(
         held_out,
         plan,
         folder.path / "adapter.pt",
-        lambda what, part: watch.stage(f"training: {what}", part, 1),
+        lambda part: watch.stage("training", part, 1),
     )
     watch.stage("training", 1, 1)
     figures: dict[str, Any] = {
@@ -182,7 +220,7 @@ def train(
         base=trunk.base,
         family="lora" if plan.first < plan.last else "probe",
         layers=plan.last,
-        parameters=trunk.parameters(plan.last),
+        parameters=parameters,
         centre=fitted.centre,
         template=trunk.template,
         rank=plan.rank if plan.first < plan.last else 0,
@@ -193,12 +231,15 @@ def train(
     return TrainedReward(card, fitted.scale, fitted.updates)
 
 
-def solutions_in(file: Path) -> list[Solution]:
-    """The solutions to train on. Raises as `read_solutions` does, and if there are none."""
-    solutions = read_solutions(file)
+def ready(solutions: Sequence[Solution]) -> list[Solution]:
+    """The solutions to label and to train on, in an order that does not depend on which was finished first.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     if not solutions:
-        raise ConfigurationError(f"{file} holds no solution with a step")
-    return solutions
+        raise ConfigurationError("there is no solution with a step to train on")
+    return sorted(map(joined, solutions), key=lambda solution: solution.identity)
 
 
 def _stage(watch: Watch, name: str) -> Callable[[int, int], None]:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ConfigurationError, ContextOverflowError
 from rsd_graph.evaluation.json_lines import read_lines
+from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.models import StepGenerator
 from rsd_graph.nodes.proposal import conversation, is_blank, propose
 from rsd_graph.settings import RSDSettings
@@ -39,8 +40,29 @@ def read_problems(file: Path) -> list[Problem]:
     return problems
 
 
+def with_references(solutions: Sequence[Solution], problems: Sequence[Problem]) -> list[Solution]:
+    """The solutions, each with its right answer; where a solution does not say it, from the problems.
+
+    Raises:
+        ConfigurationError: the answer of a solution's problem is not known.
+    """
+    answers = {problem.text: problem.answer for problem in problems}
+    found = []
+    for solution in solutions:
+        reference = solution.reference or answers.get(solution.problem)
+        if not reference:
+            raise ConfigurationError(
+                f"labels by continuation need the right answer, and none is known of {solution.problem!r:.80}: write "
+                "it into the solution as `reference`, or name the file of its problem"
+            )
+        found.append(replace(solution, reference=reference))
+    return found
+
+
 def _problem(record: Any) -> Problem:
     text = record.get("question") or record["problem"]
+    if not isinstance(text, str) or not text.strip():
+        raise TypeError("the problem is a text, and not an empty one")
     return Problem(text, str(record["answer"]).split("####")[-1].strip())
 
 
@@ -65,10 +87,18 @@ async def sample(
             "reference": problem.answer,
             "answer": answer,
             "correct": await asyncio.to_thread(same_answer, answer, problem.answer),
-            "steps": [{key: asdict(step)[key] for key in ("text", "finish", "logprobs")} for step in steps],
+            "steps": [
+                {
+                    "text": step.text,
+                    "finish": step.finish,
+                    "tokens": step.usage.completion,
+                    "logprobs": step.logprobs,
+                }
+                for step in steps
+            ],
         }
 
-    await journal.fill([solve(problem) for problem in problems if problem.text not in done], len(problems), progress)
+    await journal.fill([solve(problem) for problem in problems if problem.text not in done], progress)
 
 
 async def continue_solution(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from rsd_graph.errors import WeightsError
@@ -17,6 +17,8 @@ from rsd_graph.rewards.trained import LABELS, SAMPLE, SYSTEM_PROMPT, Base, finge
 
 PROJECTIONS = tuple(NAMES)
 """A layer's weight matrices."""
+ARCHITECTURES = ("llama", "qwen2")
+"""Model types whose last layers, final norm and logits are as this module, `rewards.grafts` and `export` take them."""
 
 
 class Trunk:
@@ -30,9 +32,8 @@ class Trunk:
     """
 
     def __init__(self, path: Path) -> None:
-        source: dict[str, Any] = {"pretrained_model_name_or_path": path}
-        if path.is_file():
-            source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+        check_architecture(path)
+        source = _source(path)
         logging.disable_progress_bar()  # there is one already
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(**source)
@@ -41,12 +42,6 @@ class Trunk:
             raise WeightsError(f"cannot load the draft {path}: {error}") from error
         self.model.eval().requires_grad_(requires_grad=False)
         body = self.model.get_decoder()
-        if not all(hasattr(body, part) for part in ("embed_tokens", "layers", "norm")) or not all(
-            hasattr(body.layers[0].get_submodule(name.split(".")[0]), name.split(".")[1]) for name in PROJECTIONS
-        ):
-            raise WeightsError(
-                f"{path} has the architecture {type(self.model).__name__}; Llama's and Qwen2's can be trained"
-            )
         self._body = body
         self._layers = body.layers
         self._norm = body.norm
@@ -156,14 +151,42 @@ class LowRank(nn.Module):
         return self.linear(x) + x @ self.down.T @ self.up.T
 
 
+def check_architecture(path: Path) -> None:
+    """Refuse a model that cannot be trained, before any work is put into it; reads its configuration alone.
+
+    Raises:
+        WeightsError: it cannot be read, or has another architecture than Llama's or Qwen2's.
+    """
+    try:
+        found = AutoConfig.from_pretrained(**_source(path)).model_type
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"cannot load the draft {path}: {error}") from error
+    if found not in ARCHITECTURES:
+        raise WeightsError(f"{path} has the architecture {found!r}; {' and '.join(ARCHITECTURES)} can be trained")
+
+
 def identity(path: Path) -> str:
-    """What tells a model from others and from other quantisations: `Base.sha256`."""
+    """What tells a model from others and from other quantisations: `Base.sha256`.
+
+    Raises:
+        WeightsError: the folder holds no weights that could tell.
+    """
     if path.is_file():
         return sha256_of(path)
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise WeightsError(f"the folder {path} holds no *.safetensors: save the model in that format")
     digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
+    for file in files:
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """The arguments by which transformers finds the model."""
+    if path.is_file():
+        return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": path}
 
 
 def _dense(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsd_graph import Generation
+from rsd_graph import Generation, TokenUsage
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.calibration import fit_confidence, fit_steps
 from rsd_graph.evaluation.solutions import Solution, read_solutions
@@ -53,7 +53,7 @@ def test_recorded_solutions_are_read(tmp_path: Path) -> None:
     record = {"problem": "p", "correct": True, "steps": [{"text": "s", "finish": "eos", "logprobs": [-1]}]}
     file = tmp_path / "solutions.jsonl"
     file.write_text(json.dumps(record) + "\n" + json.dumps(record | {"steps": []}) + "\n")
-    assert read_solutions(file) == [Solution("p", (Generation("s", "eos", logprobs=(-1,)),), True)]
+    assert read_solutions(file) == [Solution("p", (Generation("s", "eos", TokenUsage(completion=1), (-1.0,)),), True)]
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

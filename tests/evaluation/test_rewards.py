@@ -9,7 +9,7 @@ from rsd_graph import Generation, TokenUsage
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError, RewardError
 from rsd_graph.evaluation.rewards import Evaluation, evaluate
-from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.testing import ScriptedReward
 
 
@@ -83,6 +83,53 @@ def test_the_command_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Mo
         done = CliRunner().invoke(app, ["evaluate-reward", "--reward", "confidence", "--solutions", file])
         assert done.exit_code == 1
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("picture", ["missing/reward.png", "reward.foo"])
+def test_a_picture_that_cannot_be_drawn_is_refused_before_any_work(
+    picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another ending, or a folder that is not there."""
+    monkeypatch.chdir(tmp_path)
+    command = ["evaluate-reward", "--reward", "confidence", "--solutions", "none.jsonl", "--picture", picture]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "cannot draw" in done.stderr
+
+
+def test_the_reward_of_the_configuration_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without servers that it does not need, and with null where one class has no AUC."""
+    monkeypatch.chdir(tmp_path)
+    Path("rsd.toml").write_text('[target]\nurl = "http://127.0.0.1:9"\n[reward]\nkind = "confidence"\n')
+    line = {"problem": "2+2?", "correct": True, "steps": [{"text": "4", "logprobs": [-0.1]}]}
+    Path("solutions.jsonl").write_text(json.dumps(line) + "\n\n")
+    done = CliRunner().invoke(app, ["evaluate-reward", "--solutions", "solutions.jsonl", "--json"])
+    assert done.exit_code == 0, done.output
+    numbers = json.loads(done.stdout)
+    assert numbers["reward"] == "confidence"
+    assert numbers["auc"]["last step"] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"steps": "4"}, {"problem": None}, {"steps": [{"text": "4", "logprobs": [None]}]}, {"steps": [{"text": 4}]}],
+)
+def test_what_is_no_solution_is_named(wrong: dict[str, object], tmp_path: Path) -> None:
+    """A text instead of steps, a missing problem, a log-probability that is none."""
+    file = tmp_path / "solutions.jsonl"
+    file.write_text(json.dumps({"problem": "2+2?", "correct": True, "steps": ["4"], **wrong}) + "\n")
+    with pytest.raises(ConfigurationError, match="line 1, is not a recorded solution"):
+        read_solutions(file)
+
+
+def test_a_step_that_was_cut_is_one_with_what_follows() -> None:
+    """As reward models see it: text, tokens and log-probabilities together."""
+    cut = Generation("2 an", "length", TokenUsage(completion=2), (-0.1, -0.2))
+    rest = Generation("d 2", "delimiter", TokenUsage(completion=1), (-0.3,))
+    end = Generation("4", "length")
+    found = joined(Solution("2+2?", (cut, rest, end), correct=True))
+    whole = Generation("2 and 2", "delimiter", TokenUsage(completion=3), (-0.1, -0.2, -0.3))
+    assert found.steps == (whole, end)
 
 
 def test_plain_steps_are_read(tmp_path: Path) -> None:

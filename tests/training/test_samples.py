@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import BaseMessage
 
-from rsd_graph import Generation, RSDSettings
+from rsd_graph import Generation, RSDSettings, TokenUsage
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.solutions import Solution, read_solutions
 from rsd_graph.testing import ScriptedModel
 from rsd_graph.training.labels import by_answer, by_continuation, by_first_error
-from rsd_graph.training.recipe import Folder, Options
-from rsd_graph.training.samples import Problem, read_problems, sample
+from rsd_graph.training.recipe import Folder, Options, sample_solutions
+from rsd_graph.training.samples import Problem, read_problems, sample, with_references
 
 SETTINGS = RSDSettings(max_tokens=50)
 QUIET = lambda _done, _total: None  # noqa: E731  # nobody watches
@@ -59,6 +59,46 @@ def test_labels_are_the_shares_of_continuations_that_end_right(tmp_path: Path) -
     assert asyncio.run(by_continuation(silent, solutions, 2, SETTINGS, file, QUIET)) == [[0.5, 0.0]]
 
 
+def test_a_larger_limit_goes_on(tmp_path: Path) -> None:
+    """With the problems that the smaller one chose, and not more of them than asked for."""
+
+    class Silent:
+        def stage(self, name: str, done: float, total: float) -> None: ...
+
+    problems = [Problem(f"{number}?", "4") for number in range(9)]
+    folder = Folder(tmp_path / "work", Options(), {})
+
+    def solved(limit: int, answers: int) -> list[str]:
+        model = ScriptedModel([Generation("\\boxed{4}", "eos")] * answers)
+        options = Options(limit=limit)
+        found = asyncio.run(sample_solutions(model, problems, options, folder, Silent()))
+        assert len(model.calls) == answers
+        return [each.problem for each in found]
+
+    few = solved(3, answers=3)
+    assert solved(5, answers=2)[:3] == few
+    assert solved(3, answers=0) == few
+
+
+def test_the_right_answer_comes_from_the_problems() -> None:
+    """Where the solutions do not say it; without either nothing could be labelled."""
+    solutions = [Solution("2+2?", (), correct=True), Solution("3+3?", (), correct=True, reference="6")]
+    found = with_references(solutions, [Problem("2+2?", "4")])
+    assert [each.reference for each in found] == ["4", "6"]
+    with pytest.raises(ConfigurationError, match="none is known of"):
+        with_references(solutions, [])
+
+
+def test_a_continuation_gets_what_the_solution_has_left(tmp_path: Path) -> None:
+    """The token limit is one of the whole solution, recorded steps included."""
+    step = Generation("think", "delimiter", TokenUsage(completion=50))
+    solutions = [Solution("2+2?", (step, Generation("so", "length")), correct=False, reference="4")]
+    model = ScriptedModel([Generation("\\boxed{4}", "eos")])
+    file = tmp_path / "labels.jsonl"
+    assert asyncio.run(by_continuation(model, solutions, 1, SETTINGS, file, QUIET)) == [[0.0, 0.0]]
+    assert not model.calls
+
+
 def test_the_first_error_is_found_by_halving(tmp_path: Path) -> None:
     """The target fails behind the third of five steps: three continuations say so. A hopeless problem tells nothing."""
 
@@ -82,11 +122,13 @@ def test_the_first_error_is_found_by_halving(tmp_path: Path) -> None:
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
-    """Other options are refused by name, before anything is mixed."""
-    Folder(tmp_path / "work", Options(limit=10), {"problems": "a.jsonl"})
-    Folder(tmp_path / "work", Options(limit=10), {"problems": "a.jsonl"})
-    with pytest.raises(ConfigurationError, match="limit = 10, and this one has 20"):
-        Folder(tmp_path / "work", Options(limit=20), {"problems": "a.jsonl"})
+    """What would mix is refused by name; more problems, or another reading of them, go on. One run at a time."""
+    folder = Folder(tmp_path / "work", Options(seed=1), {"problems": "a.jsonl"})
+    again = Folder(tmp_path / "work", Options(seed=1, limit=20, family="probe"), {"problems": "a.jsonl"})
+    with folder.alone(), pytest.raises(ConfigurationError, match="another run is at work"), again.alone():
+        pass
+    with pytest.raises(ConfigurationError, match="seed = 1, and this one has 2"):
+        Folder(tmp_path / "work", Options(seed=2), {"problems": "a.jsonl"})
     (tmp_path / "work" / "run.json").write_text("{")
     with pytest.raises(ConfigurationError, match="cannot use the folder"):
         Folder(tmp_path / "work", Options(), {})

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from rsd_graph import Generation, Step
 from rsd_graph.cli import app
-from rsd_graph.errors import ConfigurationError, RewardError
+from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
 from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import TINY
@@ -29,7 +29,7 @@ from rsd_graph.training.export import export
 from rsd_graph.training.fitting import Plan, fit, fit_curve, split
 from rsd_graph.training.readings import Reading, read
 from rsd_graph.training.recipe import Folder, Options, train
-from rsd_graph.training.trunk import PROJECTIONS, Trunk
+from rsd_graph.training.trunk import PROJECTIONS, Trunk, check_architecture, identity
 
 OPTIONS = Options(layers=0.2, changed=2, rank=4, epochs=1)
 
@@ -156,15 +156,21 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_weights: Path
         trunk = copy.deepcopy(loaded)
         readings = read(trunk, solutions, labels, plan.first, tmp_path / "states", lambda _done, _total: None)
 
-        def progress(what: str, part: float) -> None:
+        def progress(part: float) -> None:
             if stop and part > 0.7:
-                raise KeyboardInterrupt(what)
+                raise KeyboardInterrupt
 
         return fit(trunk, *split(readings, 0.2, 0), plan, checkpoint, progress)
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "stopped.pt", stop=True)
     again, unbroken = run(tmp_path / "stopped.pt", stop=False), run(tmp_path / "unbroken.pt", stop=False)
+    assert len(unbroken.figures["AUC of steps, linear reading alone and behind each epoch"]) == 3
+    assert again.figures == unbroken.figures
+    ends = [torch.load(tmp_path / name, weights_only=True)["weights"] for name in ("stopped.pt", "unbroken.pt")]
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    assert max(float(weight.abs().max()) for weight in ends[0][3::2]) > 1e-3  # `up`, zero at first, was trained
     np.testing.assert_allclose(again.scale, unbroken.scale, rtol=1e-4)
     assert again.centre == pytest.approx(unbroken.centre, rel=1e-3)
 
@@ -213,6 +219,16 @@ def test_a_step_of_unknown_label_weighs_nothing() -> None:
         split(unknown, 0.2, seed=0)
 
 
+def test_a_model_that_cannot_be_trained_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Of another architecture, or whose weights could not be told from others."""
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(WeightsError, match="'gpt2'; llama and qwen2 can be trained"):
+        check_architecture(tmp_path)
+    (tmp_path / "pytorch_model.bin").touch()
+    with pytest.raises(WeightsError, match=r"no \*.safetensors"):
+        identity(tmp_path)
+
+
 def test_the_recipe_from_scratch_by_one_command(
     tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +249,9 @@ def test_the_recipe_from_scratch_by_one_command(
     card = load_reward(Path("tiny.safetensors")).card
     assert card.base.sha256 == TINY.sha256
     assert card.training["solutions"] > 80
+    done = CliRunner().invoke(app, [*command, "--family", "probe", "--max-tokens", "32", "--out", "probe.safetensors"])
+    assert done.exit_code == 0, done.output  # from what was solved already
+    assert load_reward(Path("probe.safetensors")).card.family == "probe"
     monkeypatch.setenv("RSD_CACHE", str(tmp_path / "cache"))
     Path("rsd.toml").write_text(f'[draft]\npath = "{tiny_weights}"\n')
     scoring = ["evaluate-reward", "--reward", "tiny.safetensors", "--solutions", ".rsd/reward/solutions.jsonl"]
