@@ -30,6 +30,7 @@ from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.grafts import combined_reward, trained_reward
 from rsd_graph.rewards.trained import SHIPPED
 from rsd_graph.state import TokenUsage, Usage
+from rsd_graph.training.journal import Journal
 
 DELIMITER = RSDSettings().delimiter
 
@@ -76,7 +77,7 @@ def parse() -> argparse.Namespace:
         help="confidence, trained, combined, or a reward file (default: confidence)",
     )
     parser.add_argument("--remember", action="store_true", help="compute each greedy step once for all thresholds")
-    parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-0.7 (default: all)")
+    parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-trained-0.3 (all)")
     parser.add_argument("--concurrency", type=int, default=8, help="problems solved at once (default: 8)")
     parser.add_argument("--max-tokens", type=int, default=768, help="of one response (default: 768)")
     parser.add_argument(
@@ -215,6 +216,8 @@ def plot(results: Path, picture: Path) -> None:
     points = {}
     for file in results.glob("*.jsonl"):
         records = read(file)
+        if not records:
+            continue
         tokens = [usage_of(record["usage"], file.stem == "target-only").target.completion for record in records]
         right = [record["correct"] for record in records]
         points[file.stem] = (sum(tokens) / len(tokens), 100 * sum(right) / len(right))
@@ -238,7 +241,7 @@ def plot(results: Path, picture: Path) -> None:
 
 def read(file: Path) -> list[dict[str, Any]]:
     """The records in the file; none if it is not there."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return Journal(file).records
 
 
 def usage_of(record: dict[str, Any], target_only: bool) -> Usage:

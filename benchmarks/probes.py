@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from rsd_graph.evaluation.metrics import Area, area_under_roc
-from rsd_graph.evaluation.solutions import Solution, read_solutions
+from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.models.weights import DRAFT, locate
 from rsd_graph.training.readings import tokenized
 from rsd_graph.training.trunk import Trunk
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="also draw the AUC over the number of solutions into this file")
     options = parser.parse_args()
     files = {"training": options.training, "test": options.test}
-    solutions = {name: read_solutions(file) for name, file in files.items()}
+    solutions = {name: [joined(each) for each in read_solutions(file)] for name, file in files.items()}
     trunk = Trunk(options.weights or locate(DRAFT))
     training, test = (
         Steps(found, read(trunk, found, options.layers, options.cache / name)) for name, found in solutions.items()
@@ -96,12 +96,14 @@ def read(
     """Of each solution, mean and last state of every step at every layer, shape (steps, hidden size)."""
     cache.mkdir(parents=True, exist_ok=True)
     found = []
-    for index, solution in enumerate(track(solutions, description=f"reading {cache.name}")):
-        file = cache / f"{index:05}.npz"
+    for solution in track(solutions, description=f"reading {cache.name}"):
+        file = cache / f"{solution.identity} {'-'.join(map(str, layers))}.npz"
         if not file.exists():
             tokens, ends = tokenized(trunk, solution)
             arrays: dict[str, Any] = pooled(trunk, tokens, ends, len(trunk.prompt(solution.problem)), layers)
-            np.savez(file, **arrays)
+            unfinished = file.with_suffix(".unfinished.npz")
+            np.savez(unfinished, **arrays)
+            unfinished.replace(file)
         with np.load(file) as kept:
             keys = [f"{pooling} {layer}" for layer in layers for pooling in ("mean", "last")]
             found.append({key: kept[key] for key in keys})
