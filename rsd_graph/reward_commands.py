@@ -171,7 +171,9 @@ def train_reward(
             check_architecture(path)
             made_of = {"draft": identity(path), "data": sha256_of(data)}
             if labels == "target":
-                made_of["target"] = str(settings.target.model or settings.target.path or settings.target.url)
+                made_of["target"] = str(
+                    settings.target.model or settings.target.path or settings.target.url or "embedded"
+                )
             folder = Folder(work, options, made_of)
             with folder.alone():
                 known, own = asyncio.run(_gather(settings, given, written, options, folder, stages))
@@ -180,8 +182,8 @@ def train_reward(
         card = reward.card
         for name, figure in card.training.items():
             typer.echo(f"{name}: {figure}")
-        size = out.stat().st_size / 1e6
-        typer.echo(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained numbers, {size:.1f} MB")
+        size = out.stat().st_size / 1e3
+        typer.echo(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained numbers, {size:,.0f} kB")
 
 
 def export_reward(

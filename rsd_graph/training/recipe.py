@@ -88,7 +88,7 @@ class Folder:
 
     def __init__(self, path: Path, options: Options, made_of: dict[str, str]) -> None:
         self.path = path
-        wanted = {**made_of, **options.model_dump(exclude=FREE)}
+        wanted = {**options.model_dump(exclude=FREE), **made_of}
         note = path / "run.json"
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -101,9 +101,10 @@ class Folder:
             raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
         if other := [key for key in wanted if found.get(key) != wanted[key]]:
             key = other[0]
+            takes = f" (--solutions {self.solutions} takes what was solved)" if self.solutions.exists() else ""
             raise ConfigurationError(
                 f"{path} holds a run with {key} = {found.get(key)}, and this one has {wanted[key]}: go on with the "
-                f"same, or choose another folder with --work (--solutions {self.solutions} takes what was solved)"
+                f"same, or choose another folder with --work{takes}"
             )
 
     @property
