@@ -136,7 +136,8 @@ async def solve_all(
     graph: Any, context: dict[str, Any], rows: list[dict[str, Any]], file: Path, concurrency: int
 ) -> None:
     """Solve what `file` does not hold yet, some at a time. Each line says how long its share of the batch took."""
-    done = {record["problem"] for record in read(file)}
+    journal = Journal(file)
+    done = {record["problem"] for record in journal.records}
     places = asyncio.Semaphore(concurrency)
 
     async def solve_in_turn(row: dict[str, Any]) -> dict[str, Any]:
@@ -145,13 +146,11 @@ async def solve_all(
 
     work = [solve_in_turn(row) for row in rows if row["question"] not in done]
     clock = time.monotonic()
-    with file.open("a") as out:
-        for next_done in track(asyncio.as_completed(work), description=file.stem, total=len(work)):
-            record = await next_done
-            now = time.monotonic()
-            record["seconds"], clock = now - clock, now
-            out.write(json.dumps(record) + "\n")
-            out.flush()
+    for next_done in track(asyncio.as_completed(work), description=file.stem, total=len(work)):
+        record = await next_done
+        now = time.monotonic()
+        record["seconds"], clock = now - clock, now
+        journal.append(record)
 
 
 async def solve(graph: Any, context: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from rsd_graph.rewards.combined import Curve
 from rsd_graph.rewards.prm import Engine, Turn
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Score
+from rsd_graph.whole_files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,9 +107,7 @@ class TrainedReward:
 
         tensors = self._tensors()
         metadata = {_CARD: self.card.model_dump_json(), "sha256": _digest(tensors)}
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_bytes(save(tensors, metadata))
-        unfinished.replace(file)
+        write_whole(file, save(tensors, metadata))
 
     def _tensors(self) -> "dict[str, np.ndarray]":
         """Its numbers as the file holds them."""

@@ -24,6 +24,7 @@ from rsd_graph.evaluation.metrics import area_under_roc
 from rsd_graph.rewards.combined import Curve, log_odds
 from rsd_graph.training.readings import Reading
 from rsd_graph.training.trunk import LowRank, Trunk
+from rsd_graph.whole_files import write_whole
 
 PROBLEMS, STEPS = 10, 5
 """Fewest problems, and fewest right and fewest wrong steps, to train on and to calibrate on."""
@@ -246,9 +247,7 @@ def _descend(
         }
         content = io.BytesIO()  # a full disk is no OSError where torch writes the file
         torch.save(state, content)
-        unfinished = checkpoint.with_suffix(".unfinished")
-        unfinished.write_bytes(content.getvalue())
-        unfinished.replace(checkpoint)
+        write_whole(checkpoint, content.getvalue())
     _put(head, best)
     return areas
 

@@ -20,6 +20,7 @@ from rsd_graph.training.labels import Labelling, Labels, by_answer, by_continuat
 from rsd_graph.training.readings import read
 from rsd_graph.training.samples import Problem, sample
 from rsd_graph.training.trunk import Trunk
+from rsd_graph.whole_files import write_whole
 
 HELD_OUT = 0.2
 """Share of the problems to choose and calibrate by."""
@@ -93,9 +94,7 @@ class Folder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not note.exists():
-                unfinished = note.with_suffix(".unfinished")
-                unfinished.write_text(json.dumps(wanted, indent=1))
-                unfinished.replace(note)
+                write_whole(note, json.dumps(wanted, indent=1).encode())
             found = json.loads(note.read_text())
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot use the folder {path}: {error}") from error

@@ -32,7 +32,6 @@ class Trunk:
     """
 
     def __init__(self, path: Path) -> None:
-        check_architecture(path)
         source = _source(path)
         logging.disable_progress_bar()  # there is one already
         try:
@@ -40,6 +39,7 @@ class Trunk:
             self.model: Any = AutoModelForCausalLM.from_pretrained(**source, **_dense(path), dtype=torch.float32)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise WeightsError(f"cannot load the draft {path}: {error}") from error
+        _require_known(path, self.model.config.model_type)
         self.model.eval().requires_grad_(requires_grad=False)
         body = self.model.get_decoder()
         self._body = body
@@ -161,8 +161,7 @@ def check_architecture(path: Path) -> None:
         found = AutoConfig.from_pretrained(**_source(path)).model_type
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise WeightsError(f"cannot load the draft {path}: {error}") from error
-    if found not in ARCHITECTURES:
-        raise WeightsError(f"{path} has the architecture {found!r}; {' and '.join(ARCHITECTURES)} can be trained")
+    _require_known(path, found)
 
 
 def identity(path: Path) -> str:
@@ -180,6 +179,13 @@ def identity(path: Path) -> str:
     for file in files:
         digest.update(sha256_of(file).encode())
     return digest.hexdigest()
+
+
+def _require_known(path: Path, architecture: str) -> None:
+    if architecture not in ARCHITECTURES:
+        raise WeightsError(
+            f"{path} has the architecture {architecture!r}; {' and '.join(ARCHITECTURES)} can be trained"
+        )
 
 
 def _source(path: Path) -> dict[str, Any]:
