@@ -14,14 +14,13 @@ from rsd_graph import background
 from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
-from rsd_graph.models import StepGenerator
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.offline import Bedroom, OfflineEngine
 from rsd_graph.models.replicas import AT_ONCE, ReplicatedModel, ReplicatedReward
 from rsd_graph.models.server import ModelCard, ModelServer, loopback_client
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
-from rsd_graph.rewards import RewardModel
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.grafts import combined_reward, trained_reward

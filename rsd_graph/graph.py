@@ -10,9 +10,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer
 
 from rsd_graph.acceptance import accepts
-from rsd_graph.models import StepGenerator
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
-from rsd_graph.rewards import RewardModel
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.runtime import Node, Router, RSDStateGraph
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDOutput, RSDState

@@ -20,7 +20,7 @@ from rsd_graph.evaluation.metrics import (
     roc_curve,
 )
 from rsd_graph.evaluation.solutions import Solution
-from rsd_graph.rewards import RewardModel
+from rsd_graph.protocols import RewardModel
 from rsd_graph.state import Score, Step, TokenUsage
 
 CONCURRENCY = 8

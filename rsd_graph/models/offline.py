@@ -21,7 +21,7 @@ from rsd_graph.errors import ConfigurationError, ModelError, ModelResponseError,
 from rsd_graph.models.context import require_room
 from rsd_graph.models.server import to_openai
 from rsd_graph.models.turnstile import Turnstile
-from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.protocols import Reading, Turn
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -100,20 +100,20 @@ class OfflineEngine:
         return await background.call(self._generate(messages, response, settings, n))
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """See `rewards.prm.Engine.encode`."""
+        """See `protocols.ScoringBackend.encode`."""
         tokenizer = await background.call(self._tokenizer())
         return cast("list[int]", tokenizer.encode(text, add_special_tokens=special_tokens))
 
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
-        """See `rewards.prm.Engine.chat`."""
+        """See `protocols.ScoringBackend.chat`."""
         return await background.call(self._chat(list(turns), generation_prompt))
 
     async def head(self, tokens: Sequence[int]) -> Reading:
-        """See `rewards.prm.Engine.head`."""
+        """See `protocols.ScoringBackend.head`."""
         return await background.call(self._head(list(tokens)))
 
     async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `rewards.prm.Engine.labels`."""
+        """See `protocols.ScoringBackend.labels`."""
         return await background.call(self._labels(list(tokens), list(labels)))
 
     async def sleep(self) -> None:

@@ -12,9 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph.models import StepGenerator
 from rsd_graph.models.persistence import Asking, Persistence
-from rsd_graph.rewards import RewardModel
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
 

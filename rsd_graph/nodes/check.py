@@ -5,7 +5,7 @@ from typing import Any
 
 from rsd_graph.answers import extract_answer
 from rsd_graph.events import emit
-from rsd_graph.nodes.proposal import is_blank
+from rsd_graph.next_step import is_blank
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps
 

@@ -7,8 +7,8 @@ from langchain_core.messages import convert_to_messages
 
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import emit
-from rsd_graph.models import StepGenerator
-from rsd_graph.nodes.proposal import conversation, propose
+from rsd_graph.next_step import conversation, propose
+from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage
 

@@ -8,8 +8,8 @@ from typing import Any
 from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, RewardError
 from rsd_graph.events import emit
-from rsd_graph.nodes.proposal import is_blank
-from rsd_graph.rewards import RewardModel
+from rsd_graph.next_step import is_blank
+from rsd_graph.protocols import RewardModel
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Score, Usage
 

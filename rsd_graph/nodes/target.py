@@ -5,8 +5,8 @@ from typing import Any
 
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import emit
-from rsd_graph.models import StepGenerator
-from rsd_graph.nodes.proposal import propose
+from rsd_graph.next_step import propose
+from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage
 

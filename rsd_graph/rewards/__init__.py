@@ -1,36 +1,5 @@
-"""Models that score steps. Each backend is a module of its own, imported only when it is used."""
+"""Reward models: how a step is judged. Where a judging model runs is the business of `rsd_graph.models`."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from rsd_graph.protocols import RewardModel
 
-from langchain_core.messages import BaseMessage
-
-from rsd_graph.state import Generation, Score, Step
-
-
-class RewardModel(Protocol):
-    """Scores candidate next steps: a process reward model (PRM)."""
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages and tables."""
-        ...
-
-    async def score(
-        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
-    ) -> list[Score]:
-        """Score each candidate as the step that follows `steps`.
-
-        Args:
-            messages: The conversation that the response answers; its last message is the problem.
-            steps: The steps kept so far.
-            candidates: Alternatives for the next step.
-
-        Returns:
-            One score a candidate, in their order, each reward in [0, 1].
-
-        Raises:
-            RewardError: no reward could be read.
-            ModelError: the reward model could not answer.
-        """
-        ...
+__all__ = ["RewardModel"]

@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel, ConfigDict
 
 from rsd_graph.acceptance import sigmoid
-from rsd_graph.rewards import RewardModel
+from rsd_graph.protocols import RewardModel
 from rsd_graph.rewards.confidence import is_wordless, surprisal
 from rsd_graph.state import Generation, Score, Step
 

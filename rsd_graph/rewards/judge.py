@@ -21,7 +21,8 @@ from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.models.persistence import Asking, Persistence
 from rsd_graph.models.server import model_error
-from rsd_graph.rewards.prm import Engine, step_texts
+from rsd_graph.protocols import ScoringBackend
+from rsd_graph.rewards.prm import step_texts
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 QUESTION = """\
@@ -48,7 +49,7 @@ def question(problem: str, steps: Sequence[str]) -> str:
     return QUESTION.format(problem=problem, steps="\n\n".join(before) or "(none)", candidate=newest)
 
 
-async def judge(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+async def judge(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step by the probability of Yes against No as the judge's first token."""
     tokens = await engine.chat([{"role": "user", "content": question(problem, steps)}], generation_prompt=True)
     words = [(await engine.encode(word))[0] for word in (YES, NO)]

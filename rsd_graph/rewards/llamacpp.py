@@ -13,7 +13,7 @@ from rsd_graph import background
 from rsd_graph.errors import RewardError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.server import ModelServer, RenderedChat
-from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.protocols import Reading, Turn
 from rsd_graph.rewards.remembered import RememberedTokens
 from rsd_graph.state import TokenUsage
 
@@ -45,7 +45,7 @@ class _Completion(BaseModel):
 
 
 class LlamaCppEngine:
-    """Runs a reward model; see `rewards.prm.Engine`.
+    """Runs a reward model; see `protocols.ScoringBackend`.
 
     Args:
         model: The model. Nothing but rewards should be asked of it, or the slots' prefixes are lost.
@@ -66,11 +66,11 @@ class LlamaCppEngine:
         await self._model.start()
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """See `Engine.encode`."""
+        """See `ScoringBackend.encode`."""
         return await background.call(self._encode(text, special_tokens))
 
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
-        """See `Engine.chat`. llama.cpp renders every chat ready for an answer."""
+        """See `ScoringBackend.chat`. llama.cpp renders every chat ready for an answer."""
         if not generation_prompt:
             raise RewardError(f"{self.name}: llama.cpp renders no closed conversation")
         return await background.call(self._chat(turns))

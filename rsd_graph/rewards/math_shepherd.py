@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.rewards.prm import Engine
+from rsd_graph.protocols import ScoringBackend
 from rsd_graph.state import Score
 
 TAG = "ки"
@@ -20,7 +20,7 @@ VERDICTS = "+ -"
 NUMBERED = re.compile(r"\s*Step \d+:")
 
 
-async def math_shepherd(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+async def math_shepherd(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Math-Shepherd's authors do."""
     verdicts = await engine.encode(VERDICTS)
     if len(verdicts) != len(VERDICTS.split()):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.rewards.prm import Engine
+from rsd_graph.protocols import ScoringBackend
 from rsd_graph.state import Score
 
 
@@ -34,7 +34,7 @@ class Outcome:
     scale: float = 1.0
     delimiter: str = "\n\n"
 
-    async def __call__(self, engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+    async def __call__(self, engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
         """Score the solution so far."""
         conversation = await engine.chat(
             [

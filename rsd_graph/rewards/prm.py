@@ -13,60 +13,14 @@ server's prefix cache. A step costs its own tokens, however long the answer has 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph.state import Generation, Score, Step, TokenUsage
+from rsd_graph.protocols import ScoringBackend
+from rsd_graph.state import Generation, Score, Step
 
-
-class Turn(TypedDict):
-    """One message of a chat, as chat templates take it."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a model says at the last token of a prompt."""
-
-    values: tuple[float, ...]
-    """Logits of its reward head, or natural logarithms of label tokens' probabilities."""
-    usage: TokenUsage = field(default_factory=TokenUsage)
-
-
-class Engine(Protocol):
-    """Runs a reward model. Raises as `RewardModel.score` does."""
-
-    @property
-    def name(self) -> str:
-        """What to call the model in messages."""
-        ...
-
-    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """Token ids of a text. Special tokens in it count as such; with `special_tokens` the tokenizer adds its own."""
-        ...
-
-    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
-        """Token ids of a conversation in the model's chat template, ready for its answer if `generation_prompt`."""
-        ...
-
-    async def head(self, tokens: Sequence[int]) -> Reading:
-        """Logits of the reward head at the last token, before any activation."""
-        ...
-
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """Log-probability of each label token as the next one."""
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of connections and memory."""
-        ...
-
-
-Recipe = Callable[[Engine, str, Sequence[str]], Coroutine[Any, Any, Score]]
+Recipe = Callable[[ScoringBackend, str, Sequence[str]], Coroutine[Any, Any, Score]]
 """Scores the last of some steps: (engine, problem, steps' texts) -> score."""
 
 
@@ -79,7 +33,7 @@ class ProcessReward:
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
     """
 
-    def __init__(self, recipe: Recipe, engine: Engine, *, parameters: float | None = None) -> None:
+    def __init__(self, recipe: Recipe, engine: ScoringBackend, *, parameters: float | None = None) -> None:
         self.engine = engine
         self.parameters = parameters
         self._recipe = recipe

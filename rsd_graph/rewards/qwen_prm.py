@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.rewards.prm import Engine
+from rsd_graph.protocols import ScoringBackend
 from rsd_graph.state import Score
 
 SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -19,7 +19,7 @@ MARKER = "<extra_0>"
 LABELS = 2
 
 
-async def qwen_prm(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+async def qwen_prm(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Qwen2.5-Math-PRM's authors do."""
     marker = await engine.encode(MARKER)
     if len(marker) != 1:

@@ -8,13 +8,13 @@ answer's first token. https://github.com/RLHFlow/RLHF-Reward-Modeling (math-rm)
 from collections.abc import Sequence
 
 from rsd_graph.acceptance import sigmoid
-from rsd_graph.rewards.prm import Engine, Turn
+from rsd_graph.protocols import ScoringBackend, Turn
 from rsd_graph.state import Score
 
 GOOD, BAD = "+", "-"
 
 
-async def rlhflow(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+async def rlhflow(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as the RLHFlow PRMs' authors do."""
     turns: list[Turn] = []
     for index, step in enumerate(steps):

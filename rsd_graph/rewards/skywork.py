@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.rewards.prm import Engine
+from rsd_graph.protocols import ScoringBackend
 from rsd_graph.state import Score
 
 BEGINNING = "<|endoftext|>"
@@ -22,7 +22,7 @@ tokenizer could not be looked at."""
 STEP_END = "\n\n"
 
 
-async def skywork(engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+async def skywork(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Skywork-o1-Open-PRM's authors do."""
     opening, end, *bodies = await asyncio.gather(
         *(engine.encode(text) for text in (f"{BEGINNING}{problem}\n", STEP_END, *steps))

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError, describe
 from rsd_graph.models.weights import NEEDS_LOCAL
+from rsd_graph.protocols import ScoringBackend, Turn
 from rsd_graph.rewards.combined import Curve
-from rsd_graph.rewards.prm import Engine, Turn
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Score
 from rsd_graph.whole_files import write_whole
@@ -174,7 +174,7 @@ class Trained:
         """The recipe that a reward file's card describes."""
         return cls(card.centre, card.template, card.system_prompt, card.delimiter)
 
-    async def __call__(self, engine: Engine, problem: str, steps: Sequence[str]) -> Score:
+    async def __call__(self, engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
         """Score the last step.
 
         Raises:
@@ -191,7 +191,7 @@ class Trained:
         yes, no = reading.values
         return Score(sigmoid(yes - no - self.centre), reading.usage)
 
-    async def _require(self, template: str, engine: Engine) -> None:
+    async def _require(self, template: str, engine: ScoringBackend) -> None:
         tokens = await engine.chat(opening(self.system_prompt, SAMPLE), generation_prompt=True)
         if fingerprint(tokens) != template:
             raise RewardError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rsd_graph import background
 from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
 from rsd_graph.models.context import require_room
-from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.protocols import Reading, Turn
 from rsd_graph.state import TokenUsage
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ HEADS = {
 
 
 class TransformersEngine:
-    """Runs a reward model in this process; see `rewards.prm.Engine`.
+    """Runs a reward model in this process; see `protocols.ScoringBackend`.
 
     Args:
         model: A folder with a Hugging Face checkpoint (safetensors), or a name on the hub.
@@ -61,19 +61,19 @@ class TransformersEngine:
         await self._with(lambda _: None)
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """See `Engine.encode`."""
+        """See `ScoringBackend.encode`."""
         return await self._with(lambda it: it.encode(text, special_tokens))
 
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
-        """See `Engine.chat`."""
+        """See `ScoringBackend.chat`."""
         return await self._with(lambda it: it.chat(turns, generation_prompt))
 
     async def head(self, tokens: Sequence[int]) -> Reading:
-        """See `Engine.head`."""
+        """See `ScoringBackend.head`."""
         return await self._with(lambda it: Reading(it.head(tokens), TokenUsage(prompt=len(tokens))))
 
     async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `Engine.labels`."""
+        """See `ScoringBackend.labels`."""
         return await self._with(lambda it: Reading(it.labels(tokens, labels), TokenUsage(prompt=len(tokens))))
 
     async def aclose(self) -> None:
@@ -121,12 +121,12 @@ class Checkpoint:
         self._context: int = config.max_position_embeddings
 
     def encode(self, text: str, special_tokens: bool) -> list[int]:
-        """See `Engine.encode`."""
+        """See `ScoringBackend.encode`."""
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special_tokens)
         return tokens
 
     def chat(self, turns: Sequence[Turn], generation_prompt: bool) -> list[int]:
-        """See `Engine.chat`."""
+        """See `ScoringBackend.chat`."""
         tokens: list[int] = self._tokenizer.apply_chat_template(
             list(turns), add_generation_prompt=generation_prompt, return_dict=False
         )

@@ -16,7 +16,7 @@ from rsd_graph.models.context import require_room
 from rsd_graph.models.persistence import Persistence
 from rsd_graph.models.server import ModelServer
 from rsd_graph.models.vllm import ServedModel, TokensUsed
-from rsd_graph.rewards.prm import Reading, Turn
+from rsd_graph.protocols import Reading, Turn
 from rsd_graph.rewards.remembered import RememberedTokens
 
 
@@ -52,7 +52,7 @@ class _Completion(BaseModel):
 
 
 class VLLMEngine:
-    """Runs a reward model on a server; see `rewards.prm.Engine`.
+    """Runs a reward model on a server; see `protocols.ScoringBackend`.
 
     Args:
         url: The server's address, with or without `/v1`.
@@ -84,20 +84,23 @@ class VLLMEngine:
         return self._served.name
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """See `Engine.encode`."""
+        """See `ScoringBackend.encode`."""
         return await background.call(self._encode(text, special_tokens))
 
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
-        """See `Engine.chat`."""
+        """See `ScoringBackend.chat`."""
         return await background.call(self._served.chat(turns, generation_prompt=generation_prompt))
 
     async def head(self, tokens: Sequence[int]) -> Reading:
-        """See `Engine.head`."""
+        """See `ScoringBackend.head`."""
         return await background.call(self._head(list(tokens)))
 
     async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `Engine.labels`."""
+        """See `ScoringBackend.labels`."""
         return await background.call(self._labels(list(tokens), list(labels)))
+
+    async def start(self) -> None:
+        """Nothing to load: the server runs already."""
 
     async def aclose(self) -> None:
         """Close the connections."""

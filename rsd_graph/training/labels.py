@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.evaluation.solutions import Solution
-from rsd_graph.models import StepGenerator
+from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.training.journal import Journal
 from rsd_graph.training.samples import CONCURRENCY, continue_solution, response

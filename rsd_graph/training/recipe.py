@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
-from rsd_graph.models import StepGenerator
+from rsd_graph.protocols import StepGenerator
 from rsd_graph.rewards.trained import Card, TrainedReward
 from rsd_graph.settings import RSDSettings
 from rsd_graph.training.fitting import Plan, fit, split

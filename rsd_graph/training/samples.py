@@ -10,8 +10,8 @@ from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ConfigurationError, ContextOverflowError
 from rsd_graph.evaluation.json_lines import read_lines
 from rsd_graph.evaluation.solutions import Solution
-from rsd_graph.models import StepGenerator
-from rsd_graph.nodes.proposal import conversation, is_blank, propose
+from rsd_graph.next_step import conversation, is_blank, propose
+from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Step, join_steps
 from rsd_graph.training.journal import Journal

@@ -8,11 +8,12 @@ from langchain_core.messages import HumanMessage
 
 from rsd_graph import Generation, Step, TokenUsage
 from rsd_graph.errors import RewardError
+from rsd_graph.protocols import Reading, Turn
 from rsd_graph.rewards.judge import judge
 from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.rewards.math_shepherd import math_shepherd
 from rsd_graph.rewards.outcome import Outcome
-from rsd_graph.rewards.prm import ProcessReward, Reading, Recipe, Turn, step_texts
+from rsd_graph.rewards.prm import ProcessReward, Recipe, step_texts
 from rsd_graph.rewards.qwen_prm import SYSTEM_PROMPT, qwen_prm
 from rsd_graph.rewards.recipes import RECIPES
 from rsd_graph.rewards.rlhflow import rlhflow
@@ -52,6 +53,8 @@ class Characters:
         self.prompt = self.decode(tokens)
         self.asked_labels = [self.decode([label]) for label in labels]
         return Reading(self.values, USAGE)
+
+    async def start(self) -> None: ...
 
     async def aclose(self) -> None: ...
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError
+from rsd_graph.protocols import Turn
 from rsd_graph.rewards.grafts import combined_reward
-from rsd_graph.rewards.prm import Turn
 from rsd_graph.rewards.trained import Base, Card, Trained, TrainedReward, fingerprint, load_reward
 from rsd_graph.state import Score
 from tests.rewards.test_recipes import Characters, score

@@ -6,7 +6,7 @@ import pytest
 
 from rsd_graph import TokenUsage
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
-from rsd_graph.rewards.prm import Reading
+from rsd_graph.protocols import Reading
 from rsd_graph.rewards.vllm import VLLMEngine
 from tests.conftest import FakeServer
 

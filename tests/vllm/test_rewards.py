@@ -12,7 +12,7 @@ import pytest
 from rsd_graph import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError
 from rsd_graph.models.replicas import AT_ONCE
-from rsd_graph.rewards.prm import Engine
+from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.recipes import RECIPES
 from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.rewards.vllm import VLLMEngine
@@ -69,7 +69,7 @@ def served(request: pytest.FixtureRequest, logs: Path) -> Iterator[Served]:
         background.run(engine.aclose())
 
 
-def reward(engine: Engine, kind: str, problem: str, steps: list[str]) -> float:
+def reward(engine: ScoringBackend, kind: str, problem: str, steps: list[str]) -> float:
     return asyncio.run(RECIPES[kind](engine, problem, steps)).reward
 
 
@@ -123,7 +123,7 @@ def test_token_wise_pooling_encodes_everything_again(kind: str, flags: Sequence[
         background.run(engine.aclose())
 
 
-def computed_early_and_late(engine: Engine, url: str, kind: str) -> tuple[float, float]:
+def computed_early_and_late(engine: ScoringBackend, url: str, kind: str) -> tuple[float, float]:
     """Prompt tokens that the server computed for a step, of 40: the mean of steps 5 to 12, and of 33 to 40."""
     steps: list[str] = []
     costs = []

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from rsd_graph.errors import ModelError
-from rsd_graph.models import StepGenerator
+from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Author, Generation, Step, prefix
 

@@ -1,0 +1,122 @@
+"""What models have to offer, whoever runs them: the interfaces between the graph, the rewards and the runtimes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from langchain_core.messages import BaseMessage
+from typing_extensions import TypedDict
+
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Generation, Score, Step, TokenUsage
+
+
+class Lifecycle(Protocol):
+    """What holds connections, processes or memory, and so has a beginning and an end."""
+
+    async def start(self) -> None:
+        """Load what runs in this process now, rather than with the first call; nothing for a server elsewhere."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections, processes and memory."""
+        ...
+
+
+class StepGenerator(Protocol):
+    """Continues a partial response by one step."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        ...
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """Propose the next step `n` times.
+
+        Args:
+            messages: The conversation that the response answers; its last message is the problem.
+            response: The response so far, exactly: every kept step followed by the delimiter, or empty. The model must
+                see its own chat template's rendering of `messages` followed by these characters, none trimmed.
+            settings: Of this call: `max_step_tokens` is what this step may take, `seed` is this step's own.
+            n: How many independent candidates to return.
+
+        Returns:
+            `n` generations, each up to the delimiter, the end of text or `settings.max_step_tokens`.
+
+        Raises:
+            ContextOverflowError: `messages` and `response` do not fit the model's context.
+            ModelError: the model could not answer.
+        """
+        ...
+
+
+class RewardModel(Protocol):
+    """Scores candidate next steps: a process reward model (PRM)."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        ...
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        """Score each candidate as the step that follows `steps`.
+
+        Args:
+            messages: The conversation that the response answers; its last message is the problem.
+            steps: The steps kept so far.
+            candidates: Alternatives for the next step.
+
+        Returns:
+            One score per candidate, in their order, each reward in [0, 1].
+
+        Raises:
+            RewardError: no reward could be read.
+            ModelError: the reward model could not answer.
+        """
+        ...
+
+
+class Turn(TypedDict):
+    """One message of a chat, as chat templates take it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model says at the last token of a prompt."""
+
+    values: tuple[float, ...]
+    """Logits of its reward head, or natural logarithms of label tokens' probabilities."""
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+class ScoringBackend(Lifecycle, Protocol):
+    """Runs a reward model's forward pass, wherever that model is. Raises as `RewardModel.score` does."""
+
+    @property
+    def name(self) -> str:
+        """What to call the model in messages."""
+        ...
+
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """Token ids of a text. Special tokens in it count as such; with `special_tokens` the tokenizer adds its own."""
+        ...
+
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        """Token ids of a conversation in the model's chat template, ready for its answer if `generation_prompt`."""
+        ...
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        """Logits of the reward head at the last token, before any activation."""
+        ...
+
+    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """Log-probability of each label token as the next one."""
+        ...
