@@ -14,11 +14,15 @@ from rsd_graph import background
 from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
+from rsd_graph.models.http import ModelCard, ModelServer, loopback_client
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
-from rsd_graph.models.offline import Bedroom, OfflineEngine
-from rsd_graph.models.replicas import AT_ONCE, ReplicatedModel, ReplicatedReward
-from rsd_graph.models.server import ModelCard, ModelServer, loopback_client
+from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
+from rsd_graph.models.replicas import NO_RETRY, ReplicatedModel, ReplicatedReward
+from rsd_graph.models.sleep import SleepCoordinator
+from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm import VLLM
+from rsd_graph.models.vllm_engine import OfflineEngine
+from rsd_graph.models.vllm_scorer import VLLMScorer
 from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.rewards.combined import CombinedReward
@@ -26,13 +30,10 @@ from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.grafts import combined_reward, trained_reward
 from rsd_graph.rewards.judge import JudgeReward
 from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Recipe
 from rsd_graph.rewards.recipes import RECIPES
 from rsd_graph.rewards.trained import SHIPPED, Trained
-from rsd_graph.rewards.transformers import TransformersEngine
-from rsd_graph.rewards.vllm import VLLMEngine
 
 if TYPE_CHECKING:
     from rsd_graph.serving.gpus import GPU
@@ -102,7 +103,7 @@ class _Build:
         self._config = config
         self._slots = slots
         self._progress = progress
-        self._bedroom = Bedroom() if config.serve.sleep else None
+        self._coordinator = SleepCoordinator() if config.serve.sleep else None
 
     async def generator(self, role: Role, default: Weights) -> StepGenerator:
         """The draft or the target."""
@@ -129,7 +130,7 @@ class _Build:
             return await self._served_reward(address, config), config.parameters
         if config.model:
             engine = (
-                TransformersEngine(config.model, revision=config.revision, device=config.device)
+                TransformersScorer(config.model, revision=config.revision, device=config.device)
                 if config.engine == "transformers"
                 else self._offline("reward")
             )
@@ -173,13 +174,11 @@ class _Build:
             if config.replicas:
                 raise ConfigurationError("reward.replicas: a judge that vLLM does not serve has one address")
             return JudgeReward(_chat_model(address, card.id, config), name=f"the judge at {address}")
-        persistence = AT_ONCE if config.replicas else None
+        retry = NO_RETRY if config.replicas else None
         members = [
             ProcessReward(
                 _recipe(config, kind),
-                VLLMEngine(
-                    url, model=card.id, api_key=self._api_key(config), timeout=config.timeout, persistence=persistence
-                ),
+                VLLMScorer(url, model=card.id, api_key=self._api_key(config), timeout=config.timeout, retry=retry),
             )
             for url in addresses
         ]
@@ -195,7 +194,9 @@ class _Build:
 
         config = self._config.role(role)
         flags = offline_flags(self._config, role, self._gpus)
-        return OfflineEngine(config.model or "", flags=flags, parameters=config.parameters, bedroom=self._bedroom)
+        return OfflineEngine(
+            config.model or "", flags=flags, parameters=config.parameters, coordinator=self._coordinator
+        )
 
     @cached_property
     def _gpus(self) -> "list[GPU]":
@@ -209,7 +210,7 @@ class _Build:
             "api_key": self._api_key(config),
             "timeout": config.timeout,
             "parameters": config.parameters,
-            "persistence": AT_ONCE if config.replicas else None,
+            "retry": NO_RETRY if config.replicas else None,
         }
         members: list[LlamaCpp | VLLM]
         if await self._is_llamacpp(addresses, config):
@@ -248,7 +249,7 @@ class _Build:
 
 async def _load(models: Sequence[object]) -> None:
     for model in models:
-        if isinstance(model, EmbeddedLlamaCpp | LlamaCppEngine | OfflineEngine | TransformersEngine):
+        if isinstance(model, EmbeddedLlamaCpp | LlamaCppScorer | OfflineEngine | TransformersScorer):
             await model.start()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rsd_graph.models import persistence
+from rsd_graph.models import retries
 from rsd_graph.models.weights import TINY, locate
 
 collect_ignore = [] if "RSD_TEST_VLLM" in os.environ else ["vllm"]  # `make test-vllm`
@@ -102,7 +102,7 @@ def free_port() -> int:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow one another at once, and are few."""
-    monkeypatch.setattr(persistence, "WAITING", False)
+    monkeypatch.setattr(retries, "WAITING", False)
 
 
 @pytest.fixture

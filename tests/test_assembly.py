@@ -8,9 +8,9 @@ from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.config import load_config
 from rsd_graph.errors import ModelUnreachableError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
-from rsd_graph.models.offline import OfflineEngine
 from rsd_graph.models.replicas import ReplicatedModel, ReplicatedReward
 from rsd_graph.models.vllm import VLLM
+from rsd_graph.models.vllm_engine import OfflineEngine
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.judge import JudgeReward

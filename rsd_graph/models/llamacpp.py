@@ -16,9 +16,9 @@ from pydantic import BaseModel
 
 from rsd_graph import background
 from rsd_graph.errors import WeightsError
-from rsd_graph.models.persistence import Persistence
-from rsd_graph.models.server import ModelServer, RenderedChat, to_openai
-from rsd_graph.models.turnstile import Turnstile
+from rsd_graph.models.group_lock import GroupLock
+from rsd_graph.models.http import ModelServer, RenderedChat, to_openai
+from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.weights import NEEDS_LOCAL, Progress, Weights, locate
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
@@ -62,12 +62,12 @@ class LlamaCpp:
         api_key: str | None = None,
         timeout: float = 600,
         parameters: float | None = None,
-        persistence: Persistence | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.url = url
         self.name = name or url
         self.parameters = parameters
-        self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
 
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
@@ -117,15 +117,15 @@ class LlamaCpp:
         )
 
 
-_turns = Turnstile()
-"""All embedded models of this process share the machine's cores, so they share one turnstile, on the background
+_turns = GroupLock()
+"""All embedded models of this process share the machine's cores, so they share one lock, on the background
 loop."""
 
 
 class EmbeddedLlamaCpp:
     """A step generator with llama.cpp inside this process. Fetches and loads its weights on first use.
 
-    Only one embedded model of a process computes at a time; its problems share a batch (see `Turnstile`).
+    Only one embedded model of a process computes at a time; its problems share a batch (see `GroupLock`).
 
     Args:
         weights: A GGUF file, or one of the models that `rsd_graph.models.weights` knows: `DRAFT`, `TARGET`.

@@ -12,14 +12,14 @@ from typing import Generic, Protocol, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph.models.persistence import Asking, Persistence
+from rsd_graph.models.retries import Retrier, RetryPolicy
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
 
 T = TypeVar("T")
 
-AT_ONCE = Persistence(attempts=1, patience=0)
+NO_RETRY = RetryPolicy(attempts=1, patience=0)
 """For the members: whether to ask again is decided here, in one layer."""
 
 
@@ -36,9 +36,9 @@ M = TypeVar("M", bound=_Member)
 
 
 class _Replicas(Generic[M]):
-    def __init__(self, members: Sequence[M], *, persistence: Persistence | None = None) -> None:
+    def __init__(self, members: Sequence[M], *, retry: RetryPolicy | None = None) -> None:
         self._members = list(members)
-        self._asking = Asking(persistence)
+        self._retrier = Retrier(retry)
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class _Replicas(Generic[M]):
 
     async def _ask(self, messages: Sequence[BaseMessage], call: Callable[[M], Awaitable[T]]) -> T:
         order = cycle(self._in_order(messages))
-        return await self._asking.ask(lambda: call(next(order)), places=len(self._members))
+        return await self._retrier.ask(lambda: call(next(order)), places=len(self._members))
 
     def _in_order(self, messages: Sequence[BaseMessage]) -> list[M]:
         """The members, in this conversation's own order (rendezvous hashing)."""
@@ -70,8 +70,8 @@ class ReplicatedModel(_Replicas[ClosingModel]):
     """Servers of one model as a step generator.
 
     Args:
-        members: One client a server, made with `AT_ONCE` as its persistence.
-        persistence: How long to go on when none answers.
+        members: One client a server, made with `retry=NO_RETRY`.
+        retry: How long to go on when none answers.
     """
 
     async def generate(

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from rsd_graph import background
 from rsd_graph.errors import ModelResponseError
 from rsd_graph.models.context import require_room
-from rsd_graph.models.persistence import Persistence
-from rsd_graph.models.server import ModelCard, ModelServer, RenderedChat, to_openai
+from rsd_graph.models.http import ModelCard, ModelServer, RenderedChat, to_openai
+from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -110,7 +110,7 @@ class VLLM:
         timeout: Seconds to wait for one step.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
         template: Renders the messages to the text that the response follows; by default the server does it.
-        persistence: How long to go on asking when it does not answer.
+        retry: How long to go on asking when it does not answer.
     """
 
     def __init__(
@@ -122,11 +122,11 @@ class VLLM:
         timeout: float = 600,
         parameters: float | None = None,
         template: Callable[[Sequence[BaseMessage]], str] | None = None,
-        persistence: Persistence | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.parameters = parameters
         self._template = template
-        self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
         self._served = ServedModel(self._server, model)
 
     @property

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, check_gguf
+from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate, sha256_of
 from rsd_graph.rewards.combined import CombinedReward
-from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained import SHIPPED, Trained, TrainedReward, load_reward
 
@@ -87,7 +87,7 @@ def _in_llamacpp(
         base, sha256 = weights, sha256_of(weights, progress)
     grafted = graft(reward, base, sha256, progress)
     model = EmbeddedLlamaCpp(grafted, name=f"the reward {name}", slots=slots, context=context)
-    return ProcessReward(Trained.of(reward.card), LlamaCppEngine(model), parameters=reward.card.parameters)
+    return ProcessReward(Trained.of(reward.card), LlamaCppScorer(model), parameters=reward.card.parameters)
 
 
 def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:

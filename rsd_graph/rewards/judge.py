@@ -19,8 +19,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from rsd_graph import background
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.models.persistence import Asking, Persistence
-from rsd_graph.models.server import model_error
+from rsd_graph.models.http import model_error
+from rsd_graph.models.retries import Retrier, RetryPolicy
 from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.prm import step_texts
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -65,7 +65,7 @@ class JudgeReward:
         model: Any chat model that returns top log-probabilities in the OpenAI format, such as `ChatOpenAI`.
         name: What to call the reward.
         turn: Held around each call; for an embedded judge, its model's `turn`.
-        persistence: How long to go on asking when it does not answer. The chat model itself should not retry
+        retry: How long to go on asking when it does not answer. The chat model itself should not retry
             (`max_retries=0`).
     """
 
@@ -75,10 +75,10 @@ class JudgeReward:
         *,
         name: str = "judge",
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-        persistence: Persistence | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.name = name
-        self._asking = Asking(persistence)
+        self._retrier = Retrier(retry)
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
 
@@ -99,7 +99,7 @@ class JudgeReward:
         ]
 
     async def _judge(self, asked: str) -> Score:
-        answer = await self._asking.ask(lambda: self._ask(asked))
+        answer = await self._retrier.ask(lambda: self._ask(asked))
         tokens: dict[str, Any] = {**(answer.usage_metadata or {})}
         return Score(
             reward=self._yes(answer.response_metadata),

@@ -4,7 +4,7 @@ A *recipe* knows how a model's authors score: prompt layout, step marker, where 
 each: `skywork`, `qwen_prm`, `math_shepherd`, `rlhflow`, `outcome`, `judge`, `trained`. An *engine* computes:
 `rewards.vllm` on a server; `rewards.transformers`, `rewards.llamacpp` and `models.offline` (vLLM) in this process.
 
-    reward = ProcessReward(skywork, VLLMEngine("http://127.0.0.1:8002"))
+    reward = ProcessReward(skywork, VLLMScorer("http://127.0.0.1:8002"))
 
 RSD needs the newest step's reward and no other (arXiv 2501.19324, algorithm 1). All models here are causal, so that the
 prompt can end where that reward is read: what comes behind cannot change it, and what stands before it is found in a

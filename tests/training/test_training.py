@@ -19,12 +19,12 @@ from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
 from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
+from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
+from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.weights import TINY
 from rsd_graph.rewards.grafts import graft
-from rsd_graph.rewards.llamacpp import LlamaCppEngine
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained import Trained, TrainedReward, load_reward
-from rsd_graph.rewards.transformers import TransformersEngine
 from rsd_graph.training.export import export
 from rsd_graph.training.fitting import Plan, fit, fit_curve, split
 from rsd_graph.training.readings import Reading, read
@@ -61,8 +61,8 @@ def trained(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     return train(tiny_weights, solutions, labels, OPTIONS, folder, Silent())
 
 
-def llamacpp(file: Path) -> LlamaCppEngine:
-    return LlamaCppEngine(EmbeddedLlamaCpp(file, slots=1, context=2048))
+def llamacpp(file: Path) -> LlamaCppScorer:
+    return LlamaCppScorer(EmbeddedLlamaCpp(file, slots=1, context=2048))
 
 
 def rewards(engine: Any, reward: TrainedReward, solutions: list[Solution]) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_llamacpp_and_transformers_give_the_same_reward(
         rewards(llamacpp(graft(reward, tiny_weights, TINY.sha256)), reward, solutions) for reward in (changed, trained)
     )
     export(changed, tiny_weights, tmp_path / "exported")
-    exact = rewards(TransformersEngine(tmp_path / "exported", dtype="float32"), changed, solutions)
+    exact = rewards(TransformersScorer(tmp_path / "exported", dtype="float32"), changed, solutions)
     ours, theirs = np.log(embedded / (1 - embedded)), np.log(exact / (1 - exact))
     assert np.abs(ours - theirs).max() < 0.25 * theirs.std()  # llama.cpp computes in 8 bits
     assert np.corrcoef(ours, theirs)[0, 1] > 0.99

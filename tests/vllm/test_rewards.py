@@ -11,11 +11,11 @@ import pytest
 
 from rsd_graph import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError
-from rsd_graph.models.replicas import AT_ONCE
+from rsd_graph.models.replicas import NO_RETRY
+from rsd_graph.models.transformers_scorer import TransformersScorer
+from rsd_graph.models.vllm_scorer import VLLMScorer
 from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.recipes import RECIPES
-from rsd_graph.rewards.transformers import TransformersEngine
-from rsd_graph.rewards.vllm import VLLMEngine
 from rsd_graph.serving.plan import LAST_STEP
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import serving
@@ -51,8 +51,8 @@ class Served(NamedTuple):
 
     kind: str
     url: str
-    engine: VLLMEngine
-    reference: TransformersEngine
+    engine: VLLMScorer
+    reference: TransformersScorer
 
 
 @pytest.fixture(
@@ -64,8 +64,8 @@ def served(request: pytest.FixtureRequest, logs: Path) -> Iterator[Served]:
     model = checkpoint({"judge": "draft"}.get(kind, kind))
     flags = ("--hf-overrides", json.dumps(LAST_STEP)) if kind == "qwen-prm" else ()
     with serving(model, logs / kind, *flags) as url:
-        engine = VLLMEngine(url, persistence=AT_ONCE)
-        yield Served(kind, url, engine, TransformersEngine(model, dtype="float32"))
+        engine = VLLMScorer(url, retry=NO_RETRY)
+        yield Served(kind, url, engine, TransformersScorer(model, dtype="float32"))
         background.run(engine.aclose())
 
 
@@ -112,8 +112,8 @@ def test_the_wrong_kind_is_an_error_that_says_so(served: Served) -> None:
 def test_token_wise_pooling_encodes_everything_again(kind: str, flags: Sequence[str], logs: Path) -> None:
     """How vLLM serves these models otherwise: the same rewards, at a price that grows with the answer."""
     with serving(checkpoint(kind), logs / f"{kind}-token-wise", *flags) as url:
-        engine = VLLMEngine(url, persistence=AT_ONCE)
-        reference = TransformersEngine(checkpoint(kind), dtype="float32")
+        engine = VLLMScorer(url, retry=NO_RETRY)
+        reference = TransformersScorer(checkpoint(kind), dtype="float32")
         for problem in PROBLEMS:
             ours = reward(engine, kind, problem, list(STEPS))
             assert ours == pytest.approx(reward(reference, kind, problem, list(STEPS)), abs=1e-3)

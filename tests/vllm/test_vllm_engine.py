@@ -10,9 +10,9 @@ from rsd_graph import RSDSettings, background, create_rsd_graph
 from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.config import load_config
 from rsd_graph.errors import ContextOverflowError
-from rsd_graph.models.offline import OfflineEngine
+from rsd_graph.models.transformers_scorer import TransformersScorer
+from rsd_graph.models.vllm_engine import OfflineEngine
 from rsd_graph.rewards.recipes import RECIPES
-from rsd_graph.rewards.transformers import TransformersEngine
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import ENGINE_FLAGS
 
@@ -54,7 +54,7 @@ def test_a_run_needs_no_server(models: Assembly) -> None:
 def test_rewards_are_those_of_transformers(models: Assembly) -> None:
     """Through the same recipe."""
     engine = next(each for each in models.running if isinstance(each, OfflineEngine) and "skywork" in each.name)
-    reference = TransformersEngine(checkpoint("skywork"), dtype="float32")
+    reference = TransformersScorer(checkpoint("skywork"), dtype="float32")
     for count in range(1, len(STEPS) + 1):
         ours, theirs = (
             asyncio.run(RECIPES["skywork"](each, "What is 2+2?", STEPS[:count])).reward for each in (engine, reference)
@@ -79,6 +79,6 @@ def test_steps_end_and_overflow_as_on_a_server(models: Assembly) -> None:
 def test_labels_are_read_from_a_language_model(models: Assembly) -> None:
     """As on a server: here by the judge's recipe."""
     engine = next(each for each in models.running if isinstance(each, OfflineEngine) and each.name.endswith("draft"))
-    reference = TransformersEngine(checkpoint("draft"), dtype="float32")
+    reference = TransformersScorer(checkpoint("draft"), dtype="float32")
     ours, theirs = (asyncio.run(RECIPES["judge"](each, "What is 2+2?", STEPS)).reward for each in (engine, reference))
     assert ours == pytest.approx(theirs, abs=1e-3)

@@ -31,7 +31,7 @@ HEADS = {
 """Linear layers of the reward head, by the checkpoint's architecture; a sequence classifier has the one `score`."""
 
 
-class TransformersEngine:
+class TransformersScorer:
     """Runs a reward model in this process; see `protocols.ScoringBackend`.
 
     Args:
@@ -91,7 +91,7 @@ class TransformersEngine:
 
 
 class Checkpoint:
-    """A reward model's trunk, head and tokenizer, loaded. Arguments as for `TransformersEngine`.
+    """A reward model's trunk, head and tokenizer, loaded. Arguments as for `TransformersScorer`.
 
     Raises:
         WeightsError: it cannot be found or read.

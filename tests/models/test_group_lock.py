@@ -3,14 +3,14 @@ import random
 
 import pytest
 
-from rsd_graph.models.turnstile import Turnstile
+from rsd_graph.models.group_lock import GroupLock
 
 
 def test_one_owner_enters_together() -> None:
     """Two requests of one model are inside at once: they share a batch."""
 
     async def run() -> None:
-        turns = Turnstile()
+        turns = GroupLock()
         async with turns.turn("draft"), turns.turn("draft"):
             pass
 
@@ -23,7 +23,7 @@ def test_owners_never_mix_and_all_get_their_turn() -> None:
     inside: list[str] = []
     finished = 0
 
-    async def visit(turns: Turnstile, owner: str) -> None:
+    async def visit(turns: GroupLock, owner: str) -> None:
         nonlocal finished
         async with turns.turn(owner):
             inside.append(owner)
@@ -35,7 +35,7 @@ def test_owners_never_mix_and_all_get_their_turn() -> None:
         finished += 1
 
     async def run() -> int:
-        turns = Turnstile()
+        turns = GroupLock()
         visits = []
         for _ in range(300):
             visits.append(asyncio.create_task(visit(turns, rng.choice(["draft", "target", "judge"]))))
@@ -54,7 +54,7 @@ def test_latecomers_queue_behind_a_waiting_owner() -> None:
     """A stream of draft requests cannot keep the target out."""
 
     async def run() -> list[str]:
-        turns, order = Turnstile(), []
+        turns, order = GroupLock(), []
 
         async def visit(owner: str, name: str) -> None:
             async with turns.turn(owner):
@@ -74,7 +74,7 @@ def test_a_cancelled_waiter_leaves_no_gap() -> None:
     """The one behind it is admitted all the same."""
 
     async def run() -> None:
-        turns = Turnstile()
+        turns = GroupLock()
         async with turns.turn("draft"):
             waiting, behind = (asyncio.create_task(turns.turn(owner).__aenter__()) for owner in ("target", "judge"))
             await asyncio.sleep(0)

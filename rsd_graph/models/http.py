@@ -21,7 +21,7 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     describe,
 )
-from rsd_graph.models.persistence import Asking, Persistence
+from rsd_graph.models.retries import Retrier, RetryPolicy
 
 CONNECT_SECONDS = 5.0
 PASSING = {
@@ -68,20 +68,20 @@ class ModelServer:
         url: Address with or without a trailing `/v1`, such as `http://127.0.0.1:8000`.
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for an answer.
-        persistence: How long to go on asking when it does not answer.
+        retry: How long to go on asking when it does not answer.
     """
 
     def __init__(
-        self, url: str, *, api_key: str | None = None, timeout: float = 600, persistence: Persistence | None = None
+        self, url: str, *, api_key: str | None = None, timeout: float = 600, retry: RetryPolicy | None = None
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._asking = Asking(persistence)
+        self._retrier = Retrier(retry)
         self._places = asyncio.Semaphore(CONCURRENCY)
         self._client = openai.AsyncOpenAI(
             base_url=self.url,
             api_key=api_key or "none",
             timeout=openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
-            max_retries=0,  # retries live in `Persistence`, in one layer
+            max_retries=0,  # retries live in `RetryPolicy`, in one layer
             http_client=loopback_client(url),
         )
 
@@ -118,7 +118,7 @@ class ModelServer:
         await self._client.close()
 
     async def _request(self, method: Method, path: str, body: dict[str, Any] | None, answer: type[Answer]) -> Answer:
-        content = await self._asking.ask(lambda: self._send(method, path, body))
+        content = await self._retrier.ask(lambda: self._send(method, path, body))
         try:
             return answer.model_validate(content)
         except ValidationError as error:

@@ -23,7 +23,7 @@ FAILING_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Persistence:
+class RetryPolicy:
     """How long to go on asking a server that does not answer.
 
     A refused or dropped connection, 429 and a failing server (500, 502 to 504) may pass; a wrong request and a timeout,
@@ -36,11 +36,11 @@ class Persistence:
     """Seconds to wait for one that has answered: it is overloaded, or starts again."""
 
 
-class Asking:
+class Retrier:
     """Asks one server, or the servers of one model, and knows whether it has answered before."""
 
-    def __init__(self, persistence: Persistence | None = None) -> None:
-        self._persistence = persistence or Persistence()
+    def __init__(self, retry: RetryPolicy | None = None) -> None:
+        self._policy = retry or RetryPolicy()
         self._has_answered = False
 
     async def ask(self, call: Callable[[], Awaitable[T]], *, places: int = 1) -> T:
@@ -55,7 +55,7 @@ class Asking:
         """
         backoff = wait_random_exponential(multiplier=0.2, max=5)
         failures = 0
-        attempts = self._persistence.attempts * places
+        attempts = self._policy.attempts * places
 
         async def attempt() -> T:
             answer = await call()
@@ -73,12 +73,12 @@ class Asking:
             failures += isinstance(error, ModelUnavailableError) and error.failing
             if failures >= attempts:
                 return True
-            impatient = not WAITING or (state.seconds_since_start or 0.0) >= self._persistence.patience
+            impatient = not WAITING or (state.seconds_since_start or 0.0) >= self._policy.patience
             return state.attempt_number >= attempts and (impatient or not self._has_answered)
 
         def tell(state: RetryCallState) -> None:
             if state.attempt_number == attempts:
-                logger.warning("%s; asking again, for %.0f s at most", _error(state), self._persistence.patience)
+                logger.warning("%s; asking again, for %.0f s at most", _error(state), self._policy.patience)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ModelUnreachableError, ModelUnavailableError)),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turnstile:
+class GroupLock:
     """Admits callers in groups of one owner.
 
     Two llama.cpp servers with a thread on every core fight over the cores at their spin barriers: both fall below one

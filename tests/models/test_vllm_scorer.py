@@ -6,19 +6,19 @@ import pytest
 
 from rsd_graph import TokenUsage
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
+from rsd_graph.models.vllm_scorer import VLLMScorer
 from rsd_graph.protocols import Reading
-from rsd_graph.rewards.vllm import VLLMEngine
 from tests.conftest import FakeServer
 
 USAGE = {"prompt_tokens": 3, "total_tokens": 3, "completion_tokens": 0}
 NOT_THERE = (404, {"error": {"message": "Not Found"}})
 
 
-def call(server: FakeServer, do: Callable[[VLLMEngine], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+def call(server: FakeServer, do: Callable[[VLLMScorer], Coroutine[Any, Any, Any]], **options: Any) -> Any:
     async def run() -> Any:
         if "/v1/models" not in server.answers:
             server.answer("/v1/models", {"data": [{"id": "prm", "max_model_len": 8}]})
-        engine = VLLMEngine(server.url, model="prm", **options)
+        engine = VLLMScorer(server.url, model="prm", **options)
         try:
             return await do(engine)
         finally:
@@ -39,7 +39,7 @@ def test_a_model_with_token_wise_pooling_is_read_so(server: FakeServer) -> None:
     server.answer("/classify", NOT_THERE)
     server.answer("/pooling", {"data": [{"data": [[9.0, 9.0], [0.5, 1.5]]}], "usage": USAGE})
 
-    async def twice(engine: VLLMEngine) -> Reading:
+    async def twice(engine: VLLMScorer) -> Reading:
         await engine.head([1, 2])
         return await engine.head([1, 2, 3])
 
@@ -86,7 +86,7 @@ def test_a_text_is_encoded_once(server: FakeServer) -> None:
     """Each step comes again with every later one; nothing at all needs no server."""
     server.answer("/tokenize", {"tokens": [5, 6]})
 
-    async def again(engine: VLLMEngine) -> list[list[int]]:
+    async def again(engine: VLLMScorer) -> list[list[int]]:
         return [
             await engine.encode("a"),
             await engine.encode("a"),
@@ -104,7 +104,7 @@ def test_the_model_is_the_servers_first(server: FakeServer) -> None:
     server.answer("/tokenize", {"tokens": [1]})
 
     async def run() -> str:
-        engine = VLLMEngine(server.url)
+        engine = VLLMScorer(server.url)
         await engine.chat([{"role": "user", "content": "x"}], generation_prompt=True)
         await engine.aclose()
         return engine.name

@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field
 from rsd_graph import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
-from rsd_graph.models.persistence import Persistence
-from rsd_graph.models.server import ModelServer
+from rsd_graph.models.http import ModelServer
+from rsd_graph.models.retries import RetryPolicy
+from rsd_graph.models.token_cache import TokenCache
 from rsd_graph.models.vllm import ServedModel, TokensUsed
 from rsd_graph.protocols import Reading, Turn
-from rsd_graph.rewards.remembered import RememberedTokens
 
 
 class _Classified(BaseModel):
@@ -51,7 +51,7 @@ class _Completion(BaseModel):
     usage: TokensUsed
 
 
-class VLLMEngine:
+class VLLMScorer:
     """Runs a reward model on a server; see `protocols.ScoringBackend`.
 
     Args:
@@ -59,7 +59,7 @@ class VLLMEngine:
         model: The name it serves the model under; by default the first that it lists.
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for one reward.
-        persistence: How long to go on asking when it does not answer.
+        retry: How long to go on asking when it does not answer.
         token_wise: Whether the server's model has token-wise pooling only; found out by itself.
     """
 
@@ -70,13 +70,13 @@ class VLLMEngine:
         model: str | None = None,
         api_key: str | None = None,
         timeout: float = 600,
-        persistence: Persistence | None = None,
+        retry: RetryPolicy | None = None,
         token_wise: bool | None = None,
     ) -> None:
-        self._server = ModelServer(url, api_key=api_key, timeout=timeout, persistence=persistence)
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
         self._served = ServedModel(self._server, model)
         self._token_wise = token_wise
-        self._remembered = RememberedTokens(self._served.encode)
+        self._remembered = TokenCache(self._served.encode)
 
     @property
     def name(self) -> str:

@@ -10,8 +10,8 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     RSDError,
 )
-from rsd_graph.models import persistence
-from rsd_graph.models.persistence import LONGEST_WAIT, Asking, Persistence, _least_wait
+from rsd_graph.models import retries
+from rsd_graph.models.retries import LONGEST_WAIT, Retrier, RetryPolicy, _least_wait
 
 GONE = ModelUnreachableError("gone")
 
@@ -36,7 +36,7 @@ def ask(errors: Sequence[RSDError], *, has_answered: bool = False, places: int =
     async def nothing() -> None: ...
 
     async def run() -> int:
-        asking = Asking(Persistence(patience=patience))
+        asking = Retrier(RetryPolicy(patience=patience))
         if has_answered:
             await asking.ask(nothing)
         return await asking.ask(call, places=places)
@@ -61,7 +61,7 @@ def test_what_would_not_pass_is_raised_at_once(error: RSDError) -> None:
 
 def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again, and the run goes on; but not for ever."""
-    monkeypatch.setattr(persistence, "WAITING", True)
+    monkeypatch.setattr(retries, "WAITING", True)
     assert ask([GONE] * 4, has_answered=True) == 5
     with pytest.raises(ModelUnreachableError):
         ask([GONE] * 50, has_answered=True, patience=0.1)
@@ -69,8 +69,8 @@ def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_a_request_that_fails_on_the_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It might fail for ever, however long the server lives."""
-    monkeypatch.setattr("rsd_graph.models.persistence.FAILING_WAIT", 0.0)
-    monkeypatch.setattr(persistence, "WAITING", True)
+    monkeypatch.setattr("rsd_graph.models.retries.FAILING_WAIT", 0.0)
+    monkeypatch.setattr(retries, "WAITING", True)
     with pytest.raises(ModelUnavailableError):
         ask([failing()] * 4, has_answered=True)
     assert ask([GONE, GONE, GONE, failing(), failing()], has_answered=True) == 6  # each is counted by itself

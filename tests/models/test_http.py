@@ -16,8 +16,8 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     RSDError,
 )
-from rsd_graph.models.replicas import AT_ONCE
-from rsd_graph.models.server import ModelServer, model_error
+from rsd_graph.models.http import ModelServer, model_error
+from rsd_graph.models.replicas import NO_RETRY
 from tests.conftest import FakeServer
 
 MALFORMED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"choices'
@@ -50,13 +50,13 @@ def test_a_proxy_is_not_asked_for_this_machine(server: FakeServer, monkeypatch: 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     server.answer("/x", {"b": 2})
-    assert post(server.url, persistence=AT_ONCE) == {"b": 2}
+    assert post(server.url, retry=NO_RETRY) == {"b": 2}
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
     """The message gives the address and asks the right question."""
     with pytest.raises(ModelUnreachableError, match=r"127\.0\.0\.1:1/x .*running there"):
-        post("http://127.0.0.1:1", persistence=AT_ONCE)
+        post("http://127.0.0.1:1", retry=NO_RETRY)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_bad_answer_is_a_typed_error(server: FakeServer, answer: Any, error: t
     """Each failure has its class, and its message says what came back."""
     server.answer("/x", answer)
     with pytest.raises(error, match=message):
-        post(server.url, persistence=AT_ONCE)
+        post(server.url, retry=NO_RETRY)
 
 
 def test_a_server_that_hangs_is_given_up(server: FakeServer) -> None:
@@ -126,13 +126,13 @@ def test_a_server_says_when_to_come_back(server: FakeServer) -> None:
     server.headers["Retry-After"] = "7"
     server.answer("/x", (429, {"error": {"message": "busy"}}))
     with pytest.raises(ModelUnavailableError, match=r"429.*busy") as caught:
-        post(server.url, persistence=AT_ONCE)
+        post(server.url, retry=NO_RETRY)
     assert caught.value.retry_after == 7
 
 
 def test_only_so_many_requests_are_under_way(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others wait for their turn here, where a timeout does not run for them."""
-    monkeypatch.setattr("rsd_graph.models.server.CONCURRENCY", 2)
+    monkeypatch.setattr("rsd_graph.models.http.CONCURRENCY", 2)
     under_way, most = 0, 0
     lock = threading.Lock()
 

@@ -7,7 +7,7 @@ REMEMBERED = 4096
 """Texts whose token ids are kept."""
 
 
-class RememberedTokens:
+class TokenCache:
     """The latest texts and their token ids.
 
     Args:

@@ -4,7 +4,8 @@ from typing import cast
 import pytest
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.models.offline import Bedroom, OfflineEngine
+from rsd_graph.models.sleep import SleepCoordinator
+from rsd_graph.models.vllm_engine import OfflineEngine
 
 
 class Sleeper:
@@ -29,10 +30,10 @@ def test_one_engine_is_awake_at_a_time() -> None:
     engines = {name: cast("OfflineEngine", Sleeper(name, diary)) for name in names}
 
     async def run() -> None:
-        bedroom = Bedroom()
+        coordinator = SleepCoordinator()
 
         async def work(name: str) -> None:
-            async with bedroom.turn(engines[name]):
+            async with coordinator.turn(engines[name]):
                 diary.append(f"{name} works")
                 await asyncio.sleep(0.001)
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel, Field
 
 from rsd_graph import background
 from rsd_graph.errors import RewardError
+from rsd_graph.models.http import ModelServer, RenderedChat
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
-from rsd_graph.models.server import ModelServer, RenderedChat
+from rsd_graph.models.token_cache import TokenCache
 from rsd_graph.protocols import Reading, Turn
-from rsd_graph.rewards.remembered import RememberedTokens
 from rsd_graph.state import TokenUsage
 
 LIFT = 1000.0
@@ -44,7 +44,7 @@ class _Completion(BaseModel):
     completion_probabilities: list[_Position] = Field(min_length=1)
 
 
-class LlamaCppEngine:
+class LlamaCppScorer:
     """Runs a reward model; see `protocols.ScoringBackend`.
 
     Args:
@@ -54,7 +54,7 @@ class LlamaCppEngine:
     def __init__(self, model: EmbeddedLlamaCpp) -> None:
         self._model = model
         self._server: ModelServer | None = None
-        self._remembered = RememberedTokens(self._tokenize)
+        self._remembered = TokenCache(self._tokenize)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,6 @@ model works, the others' weights lie in the machine's main memory. https://docs.
 Needs the extra `vllm`.
 """
 
-import asyncio
 import threading
 from argparse import ArgumentError
 from collections.abc import AsyncIterator, Sequence
@@ -19,38 +18,13 @@ from langchain_core.messages import BaseMessage
 from rsd_graph import background
 from rsd_graph.errors import ConfigurationError, ModelError, ModelResponseError, WeightsError
 from rsd_graph.models.context import require_room
-from rsd_graph.models.server import to_openai
-from rsd_graph.models.turnstile import Turnstile
+from rsd_graph.models.http import to_openai
+from rsd_graph.models.sleep import SleepCoordinator
 from rsd_graph.protocols import Reading, Turn
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 NEEDS_VLLM = "engines in this process need the extra `vllm`: run `pip install 'rsd-graph[vllm]'`"
-
-
-class Bedroom:
-    """Where engines sleep that share a GPU by turns: only one of them is awake. Belongs to the background loop."""
-
-    def __init__(self) -> None:
-        self._turnstile = Turnstile()
-        self._switching = asyncio.Lock()
-        self._awake: OfflineEngine | None = None
-
-    @asynccontextmanager
-    async def turn(self, engine: "OfflineEngine") -> AsyncIterator[None]:
-        """Have the engine awake, and the others asleep, until the block ends."""
-        async with self._turnstile.turn(engine):
-            await asyncio.shield(asyncio.ensure_future(self._wake(engine)))  # half awake would be awake for ever
-            yield
-
-    async def _wake(self, engine: "OfflineEngine") -> None:
-        async with self._switching:
-            if self._awake is not engine:
-                if self._awake is not None:
-                    await self._awake.sleep()
-                self._awake = None
-                await engine.wake_up()
-                self._awake = engine
 
 
 class OfflineEngine:
@@ -60,7 +34,7 @@ class OfflineEngine:
         model: A name on the hub, or a folder.
         flags: As for `vllm serve`, such as `["--max-model-len", "4096"]`.
         parameters: Number of the model's parameters, for the FLOPs count.
-        bedroom: Shared by engines that sleep while another works; None for one that is always awake.
+        coordinator: Shared by engines that sleep while another works; None for one that is always awake.
     """
 
     def __init__(
@@ -69,12 +43,12 @@ class OfflineEngine:
         *,
         flags: Sequence[str] = (),
         parameters: float | None = None,
-        bedroom: Bedroom | None = None,
+        coordinator: SleepCoordinator | None = None,
     ) -> None:
         self.name = model
         self.parameters = parameters
         self._flags = list(flags)
-        self._bedroom = bedroom
+        self._coordinator = coordinator
         self._engine: Any = None  # vLLM's AsyncLLM; this package does not need vLLM to be imported
         self._starting = threading.Lock()
         self._asleep = False
@@ -142,11 +116,11 @@ class OfflineEngine:
 
     @asynccontextmanager
     async def _awake(self) -> AsyncIterator[Any]:
-        if self._bedroom is None:
+        if self._coordinator is None:
             await self.wake_up()
             yield self._engine
         else:
-            async with self._bedroom.turn(self):
+            async with self._coordinator.turn(self):
                 yield self._engine
 
     def _load(self) -> None:
@@ -161,7 +135,7 @@ class OfflineEngine:
             except ImportError as error:
                 raise ConfigurationError(NEEDS_VLLM) from error
             parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(prog="vllm", exit_on_error=False))
-            sleeping = ["--enable-sleep-mode"] if self._bedroom else []
+            sleeping = ["--enable-sleep-mode"] if self._coordinator else []
             try:
                 arguments = parser.parse_args(["--model", self.name, *sleeping, *self._flags])
             except (SystemExit, ArgumentError) as error:

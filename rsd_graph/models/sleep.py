@@ -1,0 +1,48 @@
+"""Engines that share a GPU by turns: while one works, the weights of the others are in the machine's main memory.
+
+https://docs.vllm.ai/en/latest/features/sleep_mode/
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from rsd_graph.models.group_lock import GroupLock
+
+
+class Sleeper(Protocol):
+    """An engine that can leave the GPU and come back."""
+
+    async def sleep(self) -> None:
+        """Move the weights to main memory, and forget the cache."""
+        ...
+
+    async def wake_up(self) -> None:
+        """Load the model, or bring its weights back."""
+        ...
+
+
+class SleepCoordinator:
+    """Keeps at most one engine awake. Belongs to the background loop."""
+
+    def __init__(self) -> None:
+        self._lock = GroupLock()
+        self._switching = asyncio.Lock()
+        self._awake: Sleeper | None = None
+
+    @asynccontextmanager
+    async def turn(self, engine: Sleeper) -> AsyncIterator[None]:
+        """Have the engine awake, and the others asleep, until the block ends."""
+        async with self._lock.turn(engine):
+            await asyncio.shield(asyncio.ensure_future(self._wake(engine)))  # half awake would be awake for ever
+            yield
+
+    async def _wake(self, engine: Sleeper) -> None:
+        async with self._switching:
+            if self._awake is not engine:
+                if self._awake is not None:
+                    await self._awake.sleep()
+                self._awake = None
+                await engine.wake_up()
+                self._awake = engine
