@@ -27,13 +27,13 @@ from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.grafts import combined_reward, trained_reward
+from rsd_graph.rewards.families import RECIPES
+from rsd_graph.rewards.families.outcome import Outcome
 from rsd_graph.rewards.judge import JudgeReward
 from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Recipe
-from rsd_graph.rewards.recipes import RECIPES
-from rsd_graph.rewards.trained import SHIPPED, Trained
+from rsd_graph.rewards.trained.format import SHIPPED, Trained
+from rsd_graph.rewards.trained.gguf import combined_reward, trained_reward
 
 if TYPE_CHECKING:
     from rsd_graph.serving.gpus import GPU

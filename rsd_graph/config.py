@@ -59,7 +59,7 @@ from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import Curve
 from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.trained import SUFFIX
+from rsd_graph.rewards.trained.format import SUFFIX
 from rsd_graph.settings import RSDSettings
 
 OF_THE_DRAFT = ("trained", "combined")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from rsd_graph.config import OF_THE_DRAFT, Config, Kind, ModelConfig, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
-from rsd_graph.rewards.trained import SUFFIX
+from rsd_graph.rewards.trained.format import SUFFIX
 from rsd_graph.stages import Stages
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def export_reward(
     """Write a trained reward as an ordinary checkpoint, the draft's first layers with it merged in, for vLLM."""
     with _told(needs=NEEDS_TRAIN):
         from rsd_graph.models.weights import DRAFT, locate
-        from rsd_graph.rewards.trained import load_reward
+        from rsd_graph.rewards.trained.format import load_reward
         from rsd_graph.training.export import export
 
         loaded = load_reward(reward)

@@ -7,8 +7,8 @@ import torch
 from safetensors import SafetensorError
 
 from rsd_graph.errors import WeightsError
-from rsd_graph.rewards.grafts import require_base
-from rsd_graph.rewards.trained import TrainedReward
+from rsd_graph.rewards.trained.format import TrainedReward
+from rsd_graph.rewards.trained.gguf import require_base
 from rsd_graph.training.trunk import Trunk
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rsd_graph.errors import WeightsError
 from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.rewards.confidence import surprisal
-from rsd_graph.rewards.trained import DELIMITER
+from rsd_graph.rewards.trained.format import DELIMITER
 from rsd_graph.training.labels import Labels
 from rsd_graph.training.trunk import Trunk
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.protocols import StepGenerator
-from rsd_graph.rewards.trained import Card, TrainedReward
+from rsd_graph.rewards.trained.format import Card, TrainedReward
 from rsd_graph.settings import RSDSettings
 from rsd_graph.training.fitting import Plan, fit, split
 from rsd_graph.training.labels import Labelling, Labels, by_answer, by_continuation, by_first_error

@@ -12,13 +12,13 @@ from transformers.utils import logging
 
 from rsd_graph.errors import WeightsError
 from rsd_graph.models.weights import sha256_of
-from rsd_graph.rewards.grafts import NAMES
-from rsd_graph.rewards.trained import LABELS, SAMPLE, SYSTEM_PROMPT, Base, fingerprint, opening
+from rsd_graph.rewards.trained.format import LABELS, SAMPLE, SYSTEM_PROMPT, Base, fingerprint, opening
+from rsd_graph.rewards.trained.gguf import NAMES
 
 PROJECTIONS = tuple(NAMES)
 """A layer's weight matrices."""
 ARCHITECTURES = ("llama", "qwen2")
-"""Model types whose last layers, final norm and logits are as this module, `rewards.grafts` and `export` take them."""
+"""Model types whose last layers, final norm and logits are as this module, `rewards.trained.gguf` and `export` take them."""
 
 
 class Trunk:

@@ -8,10 +8,10 @@ import pytest
 
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError
 from rsd_graph.protocols import Turn
-from rsd_graph.rewards.grafts import combined_reward
-from rsd_graph.rewards.trained import Base, Card, Trained, TrainedReward, fingerprint, load_reward
+from rsd_graph.rewards.trained.format import Base, Card, Trained, TrainedReward, fingerprint, load_reward
+from rsd_graph.rewards.trained.gguf import combined_reward
 from rsd_graph.state import Score
-from tests.rewards.test_recipes import Characters, score
+from tests.rewards.test_families import Characters, score
 
 CARD = Card(
     base=Base(name="model.gguf", sha256="00ff"), family="lora", layers=2, parameters=1e6, centre=0.5, template="none"
@@ -106,7 +106,7 @@ def test_the_right_template_passes() -> None:
     engine = Characters(1.0, 0.0)
 
     async def sample() -> str:
-        from rsd_graph.rewards.trained import SAMPLE, opening
+        from rsd_graph.rewards.trained.format import SAMPLE, opening
 
         return fingerprint(await engine.chat(opening("", SAMPLE), generation_prompt=True))
 

@@ -22,9 +22,9 @@ from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.weights import TINY
-from rsd_graph.rewards.grafts import graft
 from rsd_graph.rewards.prm import ProcessReward
-from rsd_graph.rewards.trained import Trained, TrainedReward, load_reward
+from rsd_graph.rewards.trained.format import Trained, TrainedReward, load_reward
+from rsd_graph.rewards.trained.gguf import merge
 from rsd_graph.training.export import export
 from rsd_graph.training.fitting import Plan, fit, fit_curve, split
 from rsd_graph.training.readings import Reading, read
@@ -90,7 +90,7 @@ def test_llamacpp_and_transformers_give_the_same_reward(
     monkeypatch.setenv("RSD_CACHE", str(tmp_path))
     solutions = some_solutions(70)[60:]
     embedded, unchanged = (
-        rewards(llamacpp(graft(reward, tiny_weights, TINY.sha256)), reward, solutions) for reward in (changed, trained)
+        rewards(llamacpp(merge(reward, tiny_weights, TINY.sha256)), reward, solutions) for reward in (changed, trained)
     )
     export(changed, tiny_weights, tmp_path / "exported")
     exact = rewards(TransformersScorer(tmp_path / "exported", dtype="float32"), changed, solutions)
@@ -105,8 +105,8 @@ def test_the_reward_tells_right_from_wrong(
 ) -> None:
     """Of solutions that it has not learned from."""
     monkeypatch.setenv("RSD_CACHE", str(tmp_path))
-    file = graft(trained, tiny_weights, TINY.sha256)
-    assert graft(trained, tiny_weights, TINY.sha256) == file
+    file = merge(trained, tiny_weights, TINY.sha256)
+    assert merge(trained, tiny_weights, TINY.sha256) == file
     solutions = some_solutions(90)[60:]
     ends = rewards(llamacpp(file), trained, solutions)[1::2]
     right = np.array([solution.correct for solution in solutions])
@@ -118,7 +118,7 @@ def test_a_step_costs_its_own_tokens_however_long_the_prefix(
 ) -> None:
     """Step 40 as step 5."""
     monkeypatch.setenv("RSD_CACHE", str(tmp_path))
-    engine = llamacpp(graft(trained, tiny_weights, TINY.sha256))
+    engine = llamacpp(merge(trained, tiny_weights, TINY.sha256))
 
     async def computed() -> list[int]:
         model = ProcessReward(Trained.of(trained.card), engine)
@@ -139,7 +139,7 @@ def test_a_step_costs_its_own_tokens_however_long_the_prefix(
 def test_another_model_is_refused_by_name(trained: TrainedReward, tiny_weights: Path) -> None:
     """Another model, another quantisation: whatever has other bytes."""
     with pytest.raises(RewardError, match=f"trained on {tiny_weights.name} .* another quantisation"):
-        graft(trained, tiny_weights, "00ff")
+        merge(trained, tiny_weights, "00ff")
 
 
 def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_weights: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rsd_graph.models.replicas import NO_RETRY
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm_scorer import VLLMScorer
 from rsd_graph.protocols import ScoringBackend
-from rsd_graph.rewards.recipes import RECIPES
+from rsd_graph.rewards.families import RECIPES
 from rsd_graph.serving.plan import LAST_STEP
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import serving

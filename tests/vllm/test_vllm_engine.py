@@ -12,7 +12,7 @@ from rsd_graph.config import load_config
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm_engine import OfflineEngine
-from rsd_graph.rewards.recipes import RECIPES
+from rsd_graph.rewards.families import RECIPES
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import ENGINE_FLAGS
 

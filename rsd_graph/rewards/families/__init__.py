@@ -1,13 +1,13 @@
 """The recipe of each kind of reward model."""
 
+from rsd_graph.rewards.families.math_shepherd import math_shepherd
+from rsd_graph.rewards.families.outcome import Outcome
+from rsd_graph.rewards.families.qwen_prm import qwen_prm
+from rsd_graph.rewards.families.rlhflow import rlhflow
+from rsd_graph.rewards.families.skywork import skywork
 from rsd_graph.rewards.judge import judge
-from rsd_graph.rewards.math_shepherd import math_shepherd
-from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import Recipe
-from rsd_graph.rewards.qwen_prm import qwen_prm
-from rsd_graph.rewards.rlhflow import rlhflow
-from rsd_graph.rewards.skywork import skywork
-from rsd_graph.rewards.trained import Trained
+from rsd_graph.rewards.trained.format import Trained
 
 RECIPES: dict[str, Recipe] = {
     "skywork": skywork,

@@ -9,15 +9,15 @@ from langchain_core.messages import HumanMessage
 from rsd_graph import Generation, Step, TokenUsage
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import Reading, Turn
+from rsd_graph.rewards.families import RECIPES
+from rsd_graph.rewards.families.math_shepherd import math_shepherd
+from rsd_graph.rewards.families.outcome import Outcome
+from rsd_graph.rewards.families.qwen_prm import SYSTEM_PROMPT, qwen_prm
+from rsd_graph.rewards.families.rlhflow import rlhflow
+from rsd_graph.rewards.families.skywork import skywork
 from rsd_graph.rewards.judge import judge
 from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.math_shepherd import math_shepherd
-from rsd_graph.rewards.outcome import Outcome
 from rsd_graph.rewards.prm import ProcessReward, Recipe, step_texts
-from rsd_graph.rewards.qwen_prm import SYSTEM_PROMPT, qwen_prm
-from rsd_graph.rewards.recipes import RECIPES
-from rsd_graph.rewards.rlhflow import rlhflow
-from rsd_graph.rewards.skywork import skywork
 
 USAGE = TokenUsage(prompt=9)
 

@@ -5,8 +5,8 @@ delimiter a linear reading of the last hidden state, calibrated, gives the rewar
 for the family `lora`, low-rank changes to some of the layers. `rsd train-reward` makes one (`rsd_graph.training`).
 
 The reading is no head of its own: it scales the final norm such that the difference between the logits of two label
-tokens, Yes and No, is the reward's log-odds. So a cut draft with the file grafted on is an ordinary language model,
-which llama.cpp (`rewards.grafts`) and vLLM (`training.export`) run as they are, prefix cache included: a step costs
+tokens, Yes and No, is the reward's log-odds. So a cut draft with the file merged on is an ordinary language model,
+which llama.cpp (`rewards.trained.gguf`) and vLLM (`training.export`) run as they are, prefix cache included: a step costs
 its own tokens, through a part of a small model's layers.
 
 After ReProbe (arXiv 2511.06209), which reads frozen hidden states with a small probe, and the label tokens of
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FORMAT: Literal[1] = 1
 SUFFIX = ".safetensors"
 LABELS = ("Yes", "No")
-SHIPPED = Path(__file__).with_name("trained.safetensors")
+SHIPPED = Path(__file__).with_name("embedded-draft.safetensors")
 """The embedded draft's own."""
 
 _CARD = "rsd_reward"

@@ -1,4 +1,4 @@
-"""A trained reward in llama.cpp: a GGUF file of the base model's first layers, with the reward file grafted on."""
+"""A trained reward in llama.cpp: a GGUF file of the base model's first layers, with the reward file merged in."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate, sha256_of
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.prm import ProcessReward
-from rsd_graph.rewards.trained import SHIPPED, Trained, TrainedReward, load_reward
+from rsd_graph.rewards.trained.format import SHIPPED, Trained, TrainedReward, load_reward
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ def trained_reward(
         weights: The draft that it was trained on.
         slots: How many problems it keeps in its cache.
         context: Tokens that one problem, with its response, may have.
-        progress: Told about a download, and about the grafting, which is done once.
+        progress: Told about a download, and about the merging, which is done once.
 
     Raises:
         RewardError: the reward was trained on another model, or another quantisation of it.
@@ -85,13 +85,13 @@ def _in_llamacpp(
     else:
         check_gguf(weights)
         base, sha256 = weights, sha256_of(weights, progress)
-    grafted = graft(reward, base, sha256, progress)
-    model = EmbeddedLlamaCpp(grafted, name=f"the reward {name}", slots=slots, context=context)
+    merged = merge(reward, base, sha256, progress)
+    model = EmbeddedLlamaCpp(merged, name=f"the reward {name}", slots=slots, context=context)
     return ProcessReward(Trained.of(reward.card), LlamaCppScorer(model), parameters=reward.card.parameters)
 
 
-def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:
-    """The path of the grafted file, which is made once and kept in the cache.
+def merge(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:
+    """The path of the merged file, which is made once and kept in the cache.
 
     Args:
         reward: The reward.
@@ -118,7 +118,7 @@ def graft(reward: TrainedReward, base: Path, base_sha256: str, progress: Progres
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(
-            f"cannot write the grafted reward {file}: {error.strerror or error}; choose another folder with RSD_CACHE"
+            f"cannot write the merged reward {file}: {error.strerror or error}; choose another folder with RSD_CACHE"
         ) from error
     return file
 
@@ -154,7 +154,7 @@ def _write(reward: TrainedReward, base: Path, out: Path, progress: Progress | No
     for index, tensor in enumerate(kept):
         _add(writer, tensor, reward.norm, updates.get(tensor.name), swap)
         if progress:
-            progress("grafting the reward", index + 1, len(kept))
+            progress("merging the reward", index + 1, len(kept))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
