@@ -15,9 +15,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from rsd_graph.data.solutions import read_solutions, split_by_problem
 from rsd_graph.evaluation.calibration import fit_confidence
 from rsd_graph.evaluation.metrics import area_under_roc
-from rsd_graph.evaluation.solutions import read_solutions, split_by_problem
 from rsd_graph.rewards.confidence import surprisal
 
 

@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from rsd_graph import Generation, RewardModel, RSDSettings, create_rsd_graph
+from rsd_graph._internal.files import Journal
 from rsd_graph.answers import same_answer
 from rsd_graph.costs import Parameters, flops
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
@@ -30,7 +31,6 @@ from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.trained.format import SHIPPED
 from rsd_graph.rewards.trained.gguf import combined_reward, trained_reward
 from rsd_graph.state import TokenUsage, Usage
-from rsd_graph.training.journal import Journal
 
 DELIMITER = RSDSettings().delimiter
 

@@ -26,11 +26,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from rsd_graph.data.solutions import Solution, joined, read_solutions
 from rsd_graph.evaluation.metrics import Area, area_under_roc
-from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.models.weights import DRAFT, locate
-from rsd_graph.training.readings import tokenized
-from rsd_graph.training.trunk import Trunk
+from rsd_graph.training.backbone import Backbone
+from rsd_graph.training.hidden_states import tokenized
 
 STRENGTHS = (1e-5, 1e-4, 3e-4, 1e-3, 1e-2)
 
@@ -66,9 +66,9 @@ def main() -> None:
     options = parser.parse_args()
     files = {"training": options.training, "test": options.test}
     solutions = {name: [joined(each) for each in read_solutions(file)] for name, file in files.items()}
-    trunk = Trunk(options.weights or locate(DRAFT))
+    backbone = Backbone(options.weights or locate(DRAFT))
     training, test = (
-        Steps(found, read(trunk, found, options.layers, options.cache / name)) for name, found in solutions.items()
+        Steps(found, read(backbone, found, options.layers, options.cache / name)) for name, found in solutions.items()
     )
     table = Table("probe", "every prefix", "last step", "lowest step", title=f"{len(training.correct)} solutions")
     for layer in options.layers:
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def read(
-    trunk: Trunk, solutions: Sequence[Solution], layers: Sequence[int], cache: Path
+    backbone: Backbone, solutions: Sequence[Solution], layers: Sequence[int], cache: Path
 ) -> list[dict[str, np.ndarray]]:
     """Of each solution, mean and last state of every step at every layer, shape (steps, hidden size)."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -99,8 +99,8 @@ def read(
     for solution in track(solutions, description=f"reading {cache.name}"):
         file = cache / f"{solution.identity} {'-'.join(map(str, layers))}.npz"
         if not file.exists():
-            tokens, ends = tokenized(trunk, solution)
-            arrays: dict[str, Any] = pooled(trunk, tokens, ends, len(trunk.prompt(solution.problem)), layers)
+            tokens, ends = tokenized(backbone, solution)
+            arrays: dict[str, Any] = pooled(backbone, tokens, ends, len(backbone.prompt(solution.problem)), layers)
             unfinished = file.with_suffix(".unfinished.npz")
             np.savez(unfinished, **arrays)
             unfinished.replace(file)
@@ -111,10 +111,10 @@ def read(
 
 
 def pooled(
-    trunk: Trunk, tokens: Sequence[int], ends: Sequence[int], start: int, layers: Sequence[int]
+    backbone: Backbone, tokens: Sequence[int], ends: Sequence[int], start: int, layers: Sequence[int]
 ) -> dict[str, np.ndarray]:
     arrays = {}
-    for layer, states in zip(layers, trunk.states(tokens, layers), strict=True):
+    for layer, states in zip(layers, backbone.states(tokens, layers), strict=True):
         begins = [start, *(end + 1 for end in ends[:-1])]
         means = torch.stack([states[begin : end + 1].mean(0) for begin, end in zip(begins, ends, strict=True)])
         arrays[f"mean {layer}"] = means.half().numpy()

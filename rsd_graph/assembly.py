@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, SecretStr
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
@@ -113,7 +113,7 @@ class _Build:
         if address:
             model = await self._client(address, config)
             self.parameters[role] = config.parameters
-        elif config.ours:
+        elif config.managed:
             model = self._offline(role)
             self.parameters[role] = config.parameters
         else:
@@ -135,10 +135,10 @@ class _Build:
                 else self._offline("reward")
             )
             self.running.append(engine)
-            return _combined(config, ProcessReward(_recipe(config, config.asked_as), engine)), config.parameters
-        if config.asked_as == "confidence":
+            return _combined(config, ProcessReward(_recipe(config, config.resolved_kind), engine)), config.parameters
+        if config.resolved_kind == "confidence":
             return ConfidenceReward(), 0.0
-        if config.asked_as in OF_THE_DRAFT:
+        if config.resolved_kind in OF_THE_DRAFT:
             return await self._trained(config)
         if config.path:
             self.running.append(judge := self._embedded(config, config.path))
@@ -152,12 +152,12 @@ class _Build:
     async def _trained(self, config: RewardConfig) -> tuple[RewardModel, float | None]:
         """A reward file, computed in this process beside an embedded draft."""
         draft = self._config.draft
-        if self._config.address("draft") or draft.ours:
+        if self._config.address("draft") or draft.managed:
             raise ConfigurationError(
                 "reward: a reward file is computed in this process, beside an embedded draft. Beside a draft on a "
                 "server, serve the reward too: `rsd export-reward` makes a model for vLLM of it"
             )
-        make = combined_reward if config.asked_as == "combined" else trained_reward
+        make = combined_reward if config.resolved_kind == "combined" else trained_reward
         reward = await background.in_thread(
             lambda: make(config.path or SHIPPED, draft.path or DRAFT, slots=self._slots, progress=self._progress)
         )
@@ -168,7 +168,7 @@ class _Build:
     async def _served_reward(self, address: str, config: RewardConfig) -> RewardModel:
         addresses = [address, *config.replicas]
         card = await self._first_to_answer(addresses, config)
-        kind = config.kind or kind_of(config.model or card.id) or config.asked_as
+        kind = config.kind or kind_of(config.model or card.id) or config.resolved_kind
         reward: Any
         if kind == "judge" and card.owned_by != "vllm":
             if config.replicas:
@@ -221,7 +221,7 @@ class _Build:
 
     async def _is_llamacpp(self, addresses: Sequence[str], config: ModelConfig) -> bool:
         """Whether llama.cpp answers there: it alone has `/props`."""
-        if config.ours:
+        if config.managed:
             await self._first_to_answer(addresses, config)
             return False
         return await self._of_any(addresses, lambda url: _has_props(url, config))
@@ -231,7 +231,7 @@ class _Build:
         try:
             return await self._of_any(addresses, lambda url: _card(url, config, self._api_key(config)))
         except ModelUnreachableError as error:
-            if not config.ours:
+            if not config.managed:
                 raise
             raise ModelUnreachableError(f"{error} `rsd serve` with the same settings starts it.") from error
 
@@ -244,7 +244,7 @@ class _Build:
         return await background.call(ask(last))
 
     def _api_key(self, config: ModelConfig) -> str | None:
-        return self._config.serve.api_key if config.ours else config.api_key
+        return self._config.serve.api_key if config.managed else config.api_key
 
 
 async def _load(models: Sequence[object]) -> None:

@@ -54,10 +54,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rsd_graph.addresses import LOOPBACK
+from rsd_graph._internal.addresses import LOOPBACK
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
-from rsd_graph.rewards.combined import Curve
+from rsd_graph.rewards.combined import StepCalibration
 from rsd_graph.rewards.kinds import kind_of
 from rsd_graph.rewards.trained.format import SUFFIX
 from rsd_graph.settings import RSDSettings
@@ -117,7 +117,7 @@ class ModelConfig(BaseModel):
             raise ValueError("`gpus` names one twice")
         if reserved := RESERVED_FLAGS & {flag.split("=")[0] for flag in self.flags}:
             raise ValueError(f"`flags`: {min(reserved)} is set by other keys")
-        if not self.ours and (given := sorted(ENGINE_KEYS & self.model_fields_set)):
+        if not self.managed and (given := sorted(ENGINE_KEYS & self.model_fields_set)):
             raise ValueError(
                 f"{', '.join(f'`{key}`' for key in given)}: for a model that is started here; give `model`"
             )
@@ -134,7 +134,7 @@ class ModelConfig(BaseModel):
         return [_checked_address(url) for url in urls]
 
     @property
-    def ours(self) -> bool:
+    def managed(self) -> bool:
         """Whether `rsd serve` starts it, or `mode = "offline"` loads it."""
         return self.model is not None and self.url is None
 
@@ -166,7 +166,7 @@ class RewardConfig(ModelConfig):
     """None: confidence where no model is named, else told by the model's name."""
     centre: float | None = None
     """None: 0, for the kind `outcome`; a reward file says its own."""
-    curve: Curve | None = None
+    curve: StepCalibration | None = None
     scale: float = Field(default=1.0, gt=0)
     engine: Literal["vllm", "transformers"] = "vllm"
     device: str = "cpu"
@@ -190,12 +190,12 @@ class RewardConfig(ModelConfig):
         return self
 
     @property
-    def ours(self) -> bool:
+    def managed(self) -> bool:
         """Whether `rsd serve` starts it, or `mode = "offline"` loads it."""
-        return super().ours and self.engine == "vllm"
+        return super().managed and self.engine == "vllm"
 
     @property
-    def asked_as(self) -> Kind:
+    def resolved_kind(self) -> Kind:
         """The kind: as given, or as the model's name tells; without a model the draft's confidence.
 
         Raises:
@@ -262,7 +262,7 @@ class Config(BaseModel):
     def address(self, role: Role) -> str | None:
         """Where the model in this role is served, by somebody else or by `rsd serve`; None where it is not."""
         config = self.role(role)
-        if config.url or not config.ours or self.mode == "offline":
+        if config.url or not config.managed or self.mode == "offline":
             return config.url
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.serve.host, self.serve.host)  # noqa: S104  # not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{config.port or PORTS[role]}"

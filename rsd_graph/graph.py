@@ -9,10 +9,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer
 
+from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
 from rsd_graph.acceptance import accepts
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
 from rsd_graph.protocols import RewardModel, StepGenerator
-from rsd_graph.runtime import Node, Router, RSDStateGraph
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDOutput, RSDState
 

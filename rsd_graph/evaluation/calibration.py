@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize
 
+from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.rewards.confidence import ConfidenceReward, surprisal
 
 MINIMUM = 20

@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage
 
+from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.metrics import (
     Area,
@@ -19,7 +20,6 @@ from rsd_graph.evaluation.metrics import (
     reliability,
     roc_curve,
 )
-from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.protocols import RewardModel
 from rsd_graph.state import Score, Step, TokenUsage
 

@@ -11,7 +11,7 @@ import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from pydantic import BaseModel, ValidationError
 
-from rsd_graph.addresses import LOOPBACK
+from rsd_graph._internal.addresses import LOOPBACK
 from rsd_graph.errors import (
     ContextOverflowError,
     ModelError,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import WeightsError
 from rsd_graph.models.group_lock import GroupLock
 from rsd_graph.models.http import ModelServer, RenderedChat, to_openai

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import RewardError
 from rsd_graph.models.http import ModelServer, RenderedChat
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp

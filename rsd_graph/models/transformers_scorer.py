@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
 from rsd_graph.models.context import require_room
 from rsd_graph.protocols import Reading, Turn
@@ -91,7 +91,7 @@ class TransformersScorer:
 
 
 class Checkpoint:
-    """A reward model's trunk, head and tokenizer, loaded. Arguments as for `TransformersScorer`.
+    """A reward model's backbone, head and tokenizer, loaded. Arguments as for `TransformersScorer`.
 
     Raises:
         WeightsError: it cannot be found or read.
@@ -167,7 +167,7 @@ def _download(model: str, revision: str | None) -> Path:
     return Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model"]))
 
 
-def _head(folder: Path, layers: Sequence[str], trunk: Any) -> "list[tuple[Tensor, Tensor | None]]":
+def _head(folder: Path, layers: Sequence[str], backbone: Any) -> "list[tuple[Tensor, Tensor | None]]":
     """Weight and bias of each of the head's layers, read straight from the checkpoint."""
     from safetensors import safe_open
 
@@ -176,5 +176,5 @@ def _head(folder: Path, layers: Sequence[str], trunk: Any) -> "list[tuple[Tensor
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="pt") as tensors:
             for key in wanted & set(tensors.keys()):
-                found[key] = tensors.get_tensor(key).to(trunk.device, trunk.dtype)
+                found[key] = tensors.get_tensor(key).to(backbone.device, backbone.dtype)
     return [(found[f"{layer}.weight"], found.get(f"{layer}.bias")) for layer in layers]

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import ModelResponseError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import ModelCard, ModelServer, RenderedChat, to_openai

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import ConfigurationError, ModelError, ModelResponseError, WeightsError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import to_openai

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import ModelServer

@@ -24,7 +24,7 @@ LEAST = 1e-6
 """Smallest and, from 1, largest trained reward that is taken as it is: its log-odds are finite."""
 
 
-class Curve(BaseModel):
+class StepCalibration(BaseModel):
     """`reward = sigmoid(intercept + value * log_odds(trained) - surprisal * log(1 + nats))`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -51,7 +51,7 @@ class CombinedReward(Generic[R]):
         curve: From the reward file's card.
     """
 
-    def __init__(self, trained: R, curve: Curve) -> None:
+    def __init__(self, trained: R, curve: StepCalibration) -> None:
         self.trained = trained
         self._curve = curve
 

@@ -16,7 +16,7 @@ import openai
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.models.http import model_error

@@ -69,7 +69,7 @@ def plan(config: Config, gpus: Sequence[GPU]) -> list[ServerPlan]:
     """
     if config.mode == "offline":
         raise ConfigurationError('`mode = "offline"` needs no servers: `rsd solve` loads the models itself')
-    roles = [role for role in ROLES if config.role(role).ours]
+    roles = [role for role in ROLES if config.role(role).managed]
     if not roles:
         raise ConfigurationError(
             "nothing to serve: give `model` in [draft], [target] or [reward] of rsd.toml, or a preset (`--preset`)"
@@ -201,7 +201,7 @@ def engine_flags(model: ModelConfig, place: Place) -> list[str]:
         flags += ["--max-model-len", str(model.context)]
     flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files
     flags += ["--enable-prefix-caching"]
-    if isinstance(model, RewardConfig) and model.asked_as == "qwen-prm":
+    if isinstance(model, RewardConfig) and model.resolved_kind == "qwen-prm":
         flags += ["--hf-overrides", json.dumps(LAST_STEP)]
     return [*flags, *model.flags]
 
@@ -212,7 +212,7 @@ def offline_flags(config: Config, role: Role, gpus: Sequence[GPU]) -> list[str]:
     Raises:
         ConfigurationError: they do not fit.
     """
-    models = {each: config.role(each) for each in ROLES if config.role(each).ours}
+    models = {each: config.role(each) for each in ROLES if config.role(each).managed}
     if config.serve.sleep:
         models = {role: models[role]}
     return engine_flags(models[role], place(models, gpus[:1])[role] if gpus else _as_given(models[role]))

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from rsd_graph.errors import WeightsError
 from rsd_graph.rewards.trained.format import TrainedReward
 from rsd_graph.rewards.trained.gguf import require_base
-from rsd_graph.training.trunk import Trunk
+from rsd_graph.training.backbone import Backbone
 
 
 def export(reward: TrainedReward, base: Path, folder: Path) -> None:
@@ -26,15 +26,15 @@ def export(reward: TrainedReward, base: Path, folder: Path) -> None:
         RewardError: the base is another model, or another quantisation of it.
         WeightsError: the base cannot be read, or the folder not written.
     """
-    trunk = Trunk(base)
-    require_base(reward, trunk.base.name, trunk.base.sha256)
+    backbone = Backbone(base)
+    require_base(reward, backbone.base.name, backbone.base.sha256)
     with torch.no_grad():
         for name, (down, up) in reward.updates.items():
-            trunk.weight(name).add_(torch.from_numpy(up).float() @ torch.from_numpy(down).float())
-        trunk.norm().weight.copy_(torch.from_numpy(reward.norm))
+            backbone.weight(name).add_(torch.from_numpy(up).float() @ torch.from_numpy(down).float())
+        backbone.norm().weight.copy_(torch.from_numpy(reward.norm))
     try:
-        trunk.cut(reward.card.layers).save_pretrained(folder)
-        trunk.tokenizer.save_pretrained(folder)
+        backbone.cut(reward.card.layers).save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
         (folder / "reward_card.json").write_text(json.dumps(reward.card.model_dump(), indent=1))
     except (OSError, SafetensorError) as error:  # the latter where the disk is full
         raise WeightsError(f"cannot write the checkpoint {folder}: {error}") from error

@@ -1,4 +1,4 @@
-"""Train a reward on what the trunk has read: first the linear reading, then low-rank changes below it; calibrate.
+"""Train a reward on what the backbone has read: first the linear reading, then low-rank changes below it; calibrate.
 
 The reading alone is the family `probe`: an L2-regularised logistic regression on the frozen hidden state behind each
 step. With the changes it is `lora`, trained from that reading on by gradient descent.
@@ -18,13 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional
 
+from rsd_graph._internal.files import write_atomically
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.calibration import enough, fit_steps
 from rsd_graph.evaluation.metrics import area_under_roc
-from rsd_graph.rewards.combined import Curve, log_odds
-from rsd_graph.training.readings import Reading
-from rsd_graph.training.trunk import LowRank, Trunk
-from rsd_graph.whole_files import write_whole
+from rsd_graph.rewards.combined import StepCalibration, log_odds
+from rsd_graph.training.backbone import Backbone, LowRank
+from rsd_graph.training.hidden_states import SolutionStates
 
 PROBLEMS, STEPS = 10, 5
 """Fewest problems, and fewest right and fewest wrong steps, to train on and to calibrate on."""
@@ -48,7 +48,7 @@ class Fit:
     centre: float
     """Logit that is worth 0.5."""
     updates: dict[str, tuple[np.ndarray, np.ndarray]]
-    curve: Curve | None
+    curve: StepCalibration | None
     """Together with the draft's surprisal, if there was enough to fit it to."""
     figures: dict[str, Any]
     """How well it did on the problems held out."""
@@ -67,18 +67,20 @@ class Plan:
     seed: int = 0
 
 
-def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Reading], list[Reading]]:
+def split(
+    states: Sequence[SolutionStates], share: float, seed: int
+) -> tuple[list[SolutionStates], list[SolutionStates]]:
     """A part to train on and one to hold out; all solutions of one problem stay together.
 
     Raises:
         ConfigurationError: there is too little of either, or one class only.
     """
-    problems = sorted({reading.problem for reading in readings})
+    problems = sorted({reading.problem for reading in states})
     random.Random(seed).shuffle(problems)  # noqa: S311  # repeatable, not secret
     held = set(problems[: max(1, round(len(problems) * share))])
     parts = (
-        [reading for reading in readings if reading.problem not in held],
-        [reading for reading in readings if reading.problem in held],
+        [reading for reading in states if reading.problem not in held],
+        [reading for reading in states if reading.problem in held],
     )
     for part, purpose in zip(parts, ("train on", "calibrate on"), strict=True):
         labels = _labels(part)
@@ -96,9 +98,9 @@ def split(readings: Sequence[Reading], share: float, seed: int) -> tuple[list[Re
 
 
 def fit(
-    trunk: Trunk,
-    training: Sequence[Reading],
-    held_out: Sequence[Reading],
+    backbone: Backbone,
+    training: Sequence[SolutionStates],
+    held_out: Sequence[SolutionStates],
     plan: Plan,
     checkpoint: Path,
     progress: Callable[[float], None],
@@ -106,15 +108,15 @@ def fit(
     """Train and calibrate.
 
     Args:
-        trunk: The draft that has read.
+        backbone: The draft that has read.
         training: What to learn from.
         held_out: What to choose and calibrate by.
         plan: How.
-        checkpoint: Where every epoch is kept; a run of the same plan on the same readings goes on behind the last one.
+        checkpoint: Where every epoch is kept; a run of the same plan on the same states goes on behind the last one.
         progress: Told what part of all is done.
     """
     torch.manual_seed(plan.seed)
-    head = Head(trunk, plan)
+    head = Head(backbone, plan)
     progress(0.0)
     areas = [head.fit_linear(training, held_out)]
     if plan.first < plan.last:
@@ -125,12 +127,12 @@ def fit(
 class Head:
     """The layers from `plan.first` on, and the reading at their end."""
 
-    def __init__(self, trunk: Trunk, plan: Plan) -> None:
-        self._trunk = trunk
+    def __init__(self, backbone: Backbone, plan: Plan) -> None:
+        self._trunk = backbone
         self._plan = plan
-        self._norm: Any = trunk.norm()
-        self.changes: dict[str, LowRank] = trunk.adapt(plan.first, plan.last, plan.rank)
-        self.direction = trunk.direction()
+        self._norm: Any = backbone.norm()
+        self.changes: dict[str, LowRank] = backbone.adapt(plan.first, plan.last, plan.rank)
+        self.direction = backbone.direction()
         self.scale = torch.nn.Parameter(torch.zeros_like(self.direction))
         self.bias = torch.nn.Parameter(torch.zeros(()))
 
@@ -138,17 +140,17 @@ class Head:
         """All that gradient descent changes."""
         return [self.scale, self.bias, *(each for change in self.changes.values() for each in (change.down, change.up))]
 
-    def logits(self, batch: Sequence[Reading]) -> Tensor:
+    def logits(self, batch: Sequence[SolutionStates]) -> Tensor:
         """Of every step of the batch, one after another."""
         return self._features(batch) @ self.scale + self.bias
 
-    def rewards(self, readings: Sequence[Reading]) -> np.ndarray:
+    def rewards(self, states: Sequence[SolutionStates]) -> np.ndarray:
         """Logits of every step, without gradients."""
         with torch.no_grad():
-            batches = [self.logits(readings[at : at + BATCH]) for at in range(0, len(readings), BATCH)]
+            batches = [self.logits(states[at : at + BATCH]) for at in range(0, len(states), BATCH)]
         return np.asarray(torch.cat(batches))
 
-    def fit_linear(self, training: Sequence[Reading], held_out: Sequence[Reading]) -> float:
+    def fit_linear(self, training: Sequence[SolutionStates], held_out: Sequence[SolutionStates]) -> float:
         """The logistic regression, with the regularisation that does best on the problems held out: its AUC there."""
         with torch.no_grad():
             known, unknown = (
@@ -172,7 +174,7 @@ class Head:
             self.bias.fill_(float(chosen.intercept_[0]))
         return max(areas)
 
-    def _features(self, batch: Sequence[Reading]) -> Tensor:
+    def _features(self, batch: Sequence[SolutionStates]) -> Tensor:
         """The last hidden state behind each step, normed, each number times the label direction's: (steps, hidden)."""
         states = torch.nn.utils.rnn.pad_sequence([reading.states.float() for reading in batch], batch_first=True)
         lengths = torch.tensor([len(reading.states) for reading in batch])
@@ -185,8 +187,8 @@ class Head:
 
 def _descend(
     head: Head,
-    training: Sequence[Reading],
-    held_out: Sequence[Reading],
+    training: Sequence[SolutionStates],
+    held_out: Sequence[SolutionStates],
     plan: Plan,
     checkpoint: Path,
     progress: Callable[[float], None],
@@ -247,12 +249,12 @@ def _descend(
         }
         content = io.BytesIO()  # a full disk is no OSError where torch writes the file
         torch.save(state, content)
-        write_whole(checkpoint, content.getvalue())
+        write_atomically(checkpoint, content.getvalue())
     _put(head, best)
     return areas
 
 
-def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float]) -> Fit:
+def _calibrated(head: Head, held_out: Sequence[SolutionStates], areas: Sequence[float]) -> Fit:
     """Platt's scaling: a straight line through the logits, fitted by logistic regression on the problems held out."""
     logits = head.rewards(held_out)
     labels, weights = _doubled(held_out)
@@ -279,56 +281,56 @@ def _calibrated(head: Head, held_out: Sequence[Reading], areas: Sequence[float])
     )
 
 
-def fit_curve(values: np.ndarray, readings: Sequence[Reading]) -> Curve | None:
+def fit_curve(values: np.ndarray, states: Sequence[SolutionStates]) -> StepCalibration | None:
     """Of a step's reward, from the trained reward's log-odds, `values`, and the draft's surprisal."""
-    surprisals = [reading.surprisals for reading in readings if reading.surprisals is not None]
-    correct = np.array([reading.correct for reading in readings])
-    if len(surprisals) < len(readings) or not enough(correct):
+    surprisals = [reading.surprisals for reading in states if reading.surprisals is not None]
+    correct = np.array([reading.correct for reading in states])
+    if len(surprisals) < len(states) or not enough(correct):
         return None
     features = np.stack([values, np.log1p(torch.cat(surprisals).numpy())], axis=1)
-    owner = np.repeat(np.arange(len(readings)), [len(reading.labels) for reading in readings])
+    owner = np.repeat(np.arange(len(states)), [len(reading.labels) for reading in states])
     intercept, value, surprisal = fit_steps(features, owner, correct)
-    return Curve(intercept=intercept, value=value, surprisal=-surprisal)
+    return StepCalibration(intercept=intercept, value=value, surprisal=-surprisal)
 
 
-def _fingerprint(plan: Plan, readings: Sequence[Reading]) -> str:
-    """Of what a checkpoint was made: the plan, and which readings with which labels, in their order."""
+def _fingerprint(plan: Plan, states: Sequence[SolutionStates]) -> str:
+    """Of what a checkpoint was made: the plan, and which states with which labels, in their order."""
     digest = hashlib.sha256(repr(plan).encode())
-    for reading in readings:
+    for reading in states:
         digest.update(f"{reading.problem} {reading.ends.tolist()} {reading.labels.tolist()}".encode())
     return digest.hexdigest()
 
 
-def _doubled(readings: Sequence[Reading]) -> tuple[np.ndarray, np.ndarray]:
+def _doubled(states: Sequence[SolutionStates]) -> tuple[np.ndarray, np.ndarray]:
     """Each step once as right and once as wrong, with its label as the weight; a solution counts once in all.
 
     A step of unknown label weighs nothing.
     """
-    labels, share = np.nan_to_num(_labels(readings).numpy()), _shares(readings)
+    labels, share = np.nan_to_num(_labels(states).numpy()), _shares(states)
     return np.repeat([1, 0], len(labels)), np.concatenate([labels * share, (1 - labels) * share])
 
 
-def _shares(readings: Sequence[Reading]) -> np.ndarray:
+def _shares(states: Sequence[SolutionStates]) -> np.ndarray:
     """What each step weighs: the steps of known label share their solution's weight."""
-    known = [~reading.labels.isnan().numpy() for reading in readings]
+    known = [~reading.labels.isnan().numpy() for reading in states]
     return np.concatenate([each / max(1, each.sum()) for each in known]).astype(np.float32)
 
 
-def _labels(readings: Sequence[Reading]) -> Tensor:
-    """Of every step of the readings, one after another; of no readings, none."""
-    return torch.cat([torch.zeros(0), *(reading.labels for reading in readings)])
+def _labels(states: Sequence[SolutionStates]) -> Tensor:
+    """Of every step of the states, one after another; of no states, none."""
+    return torch.cat([torch.zeros(0), *(reading.labels for reading in states)])
 
 
-def _area(logits: np.ndarray, readings: Sequence[Reading]) -> float:
-    labels = _labels(readings).numpy()
+def _area(logits: np.ndarray, states: Sequence[SolutionStates]) -> float:
+    labels = _labels(states).numpy()
     known = ~np.isnan(labels)
     return area_under_roc(logits[known].tolist(), (labels[known] > HALF).tolist())
 
 
-def _batches(readings: Sequence[Reading], seed: int) -> list[list[Reading]]:
+def _batches(states: Sequence[SolutionStates], seed: int) -> list[list[SolutionStates]]:
     """Batches of solutions of like length, in random order."""
     generator = random.Random(seed)  # noqa: S311  # repeatable, not secret
-    order = sorted(readings, key=lambda reading: (len(reading.states) // 64, generator.random()))
+    order = sorted(states, key=lambda reading: (len(reading.states) // 64, generator.random()))
     batches = [list(order[at : at + BATCH]) for at in range(0, len(order), BATCH)]
     generator.shuffle(batches)
     return batches

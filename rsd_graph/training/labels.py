@@ -17,12 +17,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from rsd_graph._internal.files import Journal
 from rsd_graph.answers import extract_answer, same_answer
-from rsd_graph.evaluation.solutions import Solution
+from rsd_graph.data.solutions import Solution
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
-from rsd_graph.training.journal import Journal
-from rsd_graph.training.samples import CONCURRENCY, continue_solution, response
+from rsd_graph.strategies.single import continue_solution, response
+from rsd_graph.training.samples import CONCURRENCY
 
 Labelling = Literal["answer", "monte-carlo", "target"]
 Labels = Sequence[float | None]

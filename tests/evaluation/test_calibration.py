@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rsd_graph import Generation, TokenUsage
+from rsd_graph.data.solutions import Solution, read_solutions
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.calibration import fit_confidence, fit_steps
-from rsd_graph.evaluation.solutions import Solution, read_solutions
 from rsd_graph.rewards.confidence import ConfidenceReward
 
 

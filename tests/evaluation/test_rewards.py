@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from rsd_graph import Generation, TokenUsage
 from rsd_graph.cli import app
+from rsd_graph.data.solutions import Solution, joined, read_solutions
 from rsd_graph.errors import ConfigurationError, RewardError
 from rsd_graph.evaluation.rewards import Evaluation, evaluate
-from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.testing import ScriptedReward
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from rsd_graph import Generation, RSDSettings, background
+from rsd_graph import Generation, RSDSettings
+from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.vllm import VLLM

@@ -6,10 +6,10 @@ from langchain_core.messages import HumanMessage
 
 from rsd_graph import Generation
 from rsd_graph.errors import RewardError
-from rsd_graph.rewards.combined import CombinedReward, Curve, log_odds
+from rsd_graph.rewards.combined import CombinedReward, StepCalibration, log_odds
 from rsd_graph.testing import ScriptedReward
 
-CURVE = Curve(intercept=1.0, value=0.5, surprisal=1.0)
+CURVE = StepCalibration(intercept=1.0, value=0.5, surprisal=1.0)
 
 
 def score(trained: float, candidate: Generation) -> float:

@@ -11,7 +11,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from rsd_graph import Generation, Score, Step, TokenUsage, background
+from rsd_graph import Generation, Score, Step, TokenUsage
+from rsd_graph._internal import background
 from rsd_graph.errors import (
     ContextOverflowError,
     ModelError,

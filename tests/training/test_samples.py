@@ -6,12 +6,13 @@ import pytest
 from langchain_core.messages import BaseMessage
 
 from rsd_graph import Generation, RSDSettings, TokenUsage
+from rsd_graph.data.problems import Problem, read_problems
+from rsd_graph.data.solutions import Solution, read_solutions
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.solutions import Solution, read_solutions
 from rsd_graph.testing import ScriptedModel
 from rsd_graph.training.labels import by_answer, by_continuation, by_first_error
-from rsd_graph.training.recipe import Folder, Options, sample_solutions
-from rsd_graph.training.samples import Problem, read_problems, sample, with_references
+from rsd_graph.training.pipeline import Folder, Options, sample_solutions
+from rsd_graph.training.samples import sample, with_references
 
 SETTINGS = RSDSettings(max_tokens=50)
 QUIET = lambda _done, _total: None  # noqa: E731  # nobody watches

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from rsd_graph import Generation, Step
 from rsd_graph.cli import app
+from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
-from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.transformers_scorer import TransformersScorer
@@ -25,11 +25,11 @@ from rsd_graph.models.weights import TINY
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained.format import Trained, TrainedReward, load_reward
 from rsd_graph.rewards.trained.gguf import merge
+from rsd_graph.training.backbone import PROJECTIONS, Backbone, check_architecture, identity
 from rsd_graph.training.export import export
 from rsd_graph.training.fitting import Plan, fit, fit_curve, split
-from rsd_graph.training.readings import Reading, read
-from rsd_graph.training.recipe import Folder, Options, train
-from rsd_graph.training.trunk import PROJECTIONS, Trunk, check_architecture, identity
+from rsd_graph.training.hidden_states import SolutionStates, read
+from rsd_graph.training.pipeline import Folder, Options, train
 
 OPTIONS = Options(layers=0.2, changed=2, rank=4, epochs=1)
 
@@ -150,17 +150,17 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_weights: Path
     ]
     plan = Plan(first=2, last=3, rank=2, epochs=2)
 
-    loaded = Trunk(tiny_weights)
+    loaded = Backbone(tiny_weights)
 
     def run(checkpoint: Path, stop: bool) -> Any:
-        trunk = copy.deepcopy(loaded)
-        readings = read(trunk, solutions, labels, plan.first, tmp_path / "states", lambda _done, _total: None)
+        backbone = copy.deepcopy(loaded)
+        readings = read(backbone, solutions, labels, plan.first, tmp_path / "states", lambda _done, _total: None)
 
         def progress(part: float) -> None:
             if stop and part > 0.7:
                 raise KeyboardInterrupt
 
-        return fit(trunk, *split(readings, 0.2, 0), plan, checkpoint, progress)
+        return fit(backbone, *split(readings, 0.2, 0), plan, checkpoint, progress)
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "stopped.pt", stop=True)
@@ -179,7 +179,7 @@ def test_training_that_was_stopped_ends_as_if_it_had_not_been(tiny_weights: Path
 def test_too_little_to_learn_from_is_said(count: int, labels: list[float]) -> None:
     """One class only, or too few problems."""
     readings = [
-        Reading(
+        SolutionStates(
             str(number),
             torch.zeros(3, 4),
             torch.tensor([2]),
@@ -200,7 +200,7 @@ def test_the_surprisal_is_weighed_against_the_reward() -> None:
         nats = torch.from_numpy(generator.exponential(3.0, 3)).float()
         logits = 3.0 + 0.5 * log_odds[3 * number : 3 * number + 3] - np.log1p(nats.numpy())
         correct = bool((generator.random(3) < 1 / (1 + np.exp(-logits))).all())
-        readings.append(Reading(str(number), torch.zeros(3, 4), torch.arange(3), torch.ones(3), correct, nats))
+        readings.append(SolutionStates(str(number), torch.zeros(3, 4), torch.arange(3), torch.ones(3), correct, nats))
     curve = fit_curve(log_odds, readings)
     assert curve is not None
     assert (curve.intercept, curve.value, curve.surprisal) == pytest.approx((3.0, 0.5, 1.0), abs=0.3)
@@ -211,7 +211,9 @@ def test_the_surprisal_is_weighed_against_the_reward() -> None:
 def test_a_step_of_unknown_label_weighs_nothing() -> None:
     """It is neither right nor wrong when there is too little of either."""
     labels = torch.tensor([1.0, 0.0, float("nan")])
-    readings = [Reading(str(number), torch.zeros(3, 4), torch.arange(3), labels, correct=False) for number in range(60)]
+    readings = [
+        SolutionStates(str(number), torch.zeros(3, 4), torch.arange(3), labels, correct=False) for number in range(60)
+    ]
     training, held_out = split(readings, 0.2, seed=0)
     assert (len(training), len(held_out)) == (48, 12)
     unknown = [replace(reading, labels=torch.full((3,), float("nan"))) for reading in readings]

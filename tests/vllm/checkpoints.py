@@ -84,13 +84,13 @@ def _qwen_tokenizer(folder: Path) -> int:
 
 
 def _with_head(folder: Path, vocabulary: int, architecture: str, head: dict[str, torch.Tensor]) -> None:
-    """A random Qwen2 trunk with a reward head beside it, as the checkpoints on the hub have it."""
+    """A random Qwen2 backbone with a reward head beside it, as the checkpoints on the hub have it."""
     model = Qwen2Model(Qwen2Config(vocab_size=vocabulary, **SMALL))
     model.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text()) | {"architectures": [architecture]}
     (folder / "config.json").write_text(json.dumps(config))
-    trunk = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
-    save_file(trunk | head, folder / "model.safetensors", metadata={"format": "pt"})
+    backbone = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
+    save_file(backbone | head, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _skywork(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError
 from rsd_graph.models.replicas import NO_RETRY
 from rsd_graph.models.transformers_scorer import TransformersScorer

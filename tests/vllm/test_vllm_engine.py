@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 from langchain_core.messages import HumanMessage
 
-from rsd_graph import RSDSettings, background, create_rsd_graph
+from rsd_graph import RSDSettings, create_rsd_graph
+from rsd_graph._internal import background
 from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.config import load_config
 from rsd_graph.errors import ContextOverflowError

@@ -5,7 +5,7 @@ for the step's end. The reward is the sigmoid of the value head there. Problem a
 authors do, so that no token spans two of them. https://github.com/SkyworkAI/skywork-o1-prm-inference
 
 The authors' example ends steps at a line break; RSD ends them at a blank line (arXiv 2501.19324, section 4), and so
-does this. vLLM does not know the architecture by itself: `rsd_graph.serving.plugin` registers it.
+does this. vLLM does not know the architecture by itself: `rsd_graph.vllm_plugin` registers it.
 """
 
 import asyncio

@@ -6,8 +6,8 @@ for the family `lora`, low-rank changes to some of the layers. `rsd train-reward
 
 The reading is no head of its own: it scales the final norm such that the difference between the logits of two label
 tokens, Yes and No, is the reward's log-odds. So a cut draft with the file merged on is an ordinary language model,
-which llama.cpp (`rewards.trained.gguf`) and vLLM (`training.export`) run as they are, prefix cache included: a step costs
-its own tokens, through a part of a small model's layers.
+which llama.cpp (`rewards.trained.gguf`) and vLLM (`training.export`) run as they are, prefix cache included: a step
+costs its own tokens, through a part of a small model's layers.
 
 After ReProbe (arXiv 2511.06209), which reads frozen hidden states with a small probe, and the label tokens of
 Math-Shepherd (arXiv 2312.08935).
@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rsd_graph._internal.files import write_atomically
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError, describe
 from rsd_graph.models.weights import NEEDS_LOCAL
 from rsd_graph.protocols import ScoringBackend, Turn
-from rsd_graph.rewards.combined import Curve
+from rsd_graph.rewards.combined import StepCalibration
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Score
-from rsd_graph.whole_files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ class Card(BaseModel):
     delimiter: str = DELIMITER
     rank: int = 0
     seed: int = 0
-    curve: Curve | None = None
+    curve: StepCalibration | None = None
     """Makes the reward of a step of it, together with the draft's surprisal; None if none could be fitted."""
     training: dict[str, Any] = {}
     """Data and figures: what `rsd train-reward` reported."""
@@ -107,7 +107,7 @@ class TrainedReward:
 
         tensors = self._tensors()
         metadata = {_CARD: self.card.model_dump_json(), "sha256": _digest(tensors)}
-        write_whole(file, save(tensors, metadata))
+        write_atomically(file, save(tensors, metadata))
 
     def _tensors(self) -> "dict[str, np.ndarray]":
         """Its numbers as the file holds them."""

@@ -17,4 +17,4 @@ def register() -> None:
     for architecture in ("Qwen2ForPrmModel", "Qwen2ForLastStepReward"):
         if architecture not in ModelRegistry.get_supported_archs():
             # as text: the class is imported by the process that runs the model, and by no other
-            ModelRegistry.register_model(architecture, f"rsd_graph.serving.architectures:{architecture}")
+            ModelRegistry.register_model(architecture, f"rsd_graph.vllm_plugin.architectures:{architecture}")

@@ -18,10 +18,10 @@ from rsd_graph.rewards.trained.gguf import NAMES
 PROJECTIONS = tuple(NAMES)
 """A layer's weight matrices."""
 ARCHITECTURES = ("llama", "qwen2")
-"""Model types whose last layers, final norm and logits are as this module, `rewards.trained.gguf` and `export` take them."""
+"""Model types whose layers, final norm and logits this module, `rewards.trained.gguf` and `export` know."""
 
 
-class Trunk:
+class Backbone:
     """A draft model, loaded in float32.
 
     Args:

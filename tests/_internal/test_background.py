@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rsd_graph import background
+from rsd_graph._internal import background
 
 name = contextvars.ContextVar("name", default="nobody")
 
@@ -58,7 +58,7 @@ def test_waiting_for_oneself_is_refused() -> None:
 def test_a_forked_child_has_a_loop_of_its_own() -> None:
     """`multiprocessing` forks by default on Linux; the parent's thread is not there in the child."""
     code = (
-        "import os, signal; from rsd_graph import background\n"
+        "import os, signal; from rsd_graph._internal import background\n"
         "async def one(): return 1\n"
         "background.run(one())\n"
         "child = os.fork()\n"
@@ -75,7 +75,7 @@ def test_work_in_a_thread_does_not_hold_up_the_end() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(background.in_thread(lambda: 1 // 0))
     code = (
-        "import asyncio, time; from rsd_graph import background\n"
+        "import asyncio, time; from rsd_graph._internal import background\n"
         "async def main(): await asyncio.wait_for(background.in_thread(lambda: time.sleep(600)), 0.1)\n"
         "asyncio.run(main())"
     )

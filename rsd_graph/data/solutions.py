@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from rsd_graph.evaluation.json_lines import read_lines
+from rsd_graph._internal.files import read_lines
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 

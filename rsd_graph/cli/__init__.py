@@ -9,20 +9,13 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from rsd_graph.cli.rewards import FAILED, INTERRUPTED, evaluate_reward, export_reward, reward_table, train_reward
+from rsd_graph.cli.solve_view import JSONView, Result, TerminalView, View
 from rsd_graph.config import Config, load_config
-from rsd_graph.console import JSONView, Result, TerminalView, View
 from rsd_graph.costs import flops
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, RSDError
 from rsd_graph.events import RSDEvent
 from rsd_graph.presets import PRESETS
-from rsd_graph.reward_commands import (
-    FAILED,
-    INTERRUPTED,
-    evaluate_reward,
-    export_reward,
-    reward_table,
-    train_reward,
-)
 
 app = typer.Typer(
     help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
@@ -153,8 +146,8 @@ def serve(
 
     Exit code: 0 after Ctrl-C, 1 on an error.
     """
+    from rsd_graph.cli.serve_view import ServeView
     from rsd_graph.serving import serve as run_servers
-    from rsd_graph.serving.console import ServeView
     from rsd_graph.serving.gpus import GPU, find_gpus
     from rsd_graph.serving.plan import plan
 
@@ -225,7 +218,3 @@ async def _solve(problem: str, config: Config, view: View) -> int:
     finally:
         view.close()
         await models.aclose()
-
-
-if __name__ == "__main__":
-    app()

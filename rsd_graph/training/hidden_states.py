@@ -1,4 +1,4 @@
-"""Solutions as the trunk reads them: hidden states of every token, kept on disk, one file a solution."""
+"""Solutions as the backbone reads them: hidden states of every token, kept on disk, one file a solution."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import WeightsError
-from rsd_graph.evaluation.solutions import Solution
 from rsd_graph.rewards.confidence import surprisal
 from rsd_graph.rewards.trained.format import DELIMITER
+from rsd_graph.training.backbone import Backbone
 from rsd_graph.training.labels import Labels
-from rsd_graph.training.trunk import Trunk
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SolutionStates:
     """One solution, read."""
 
     problem: str
@@ -35,17 +35,17 @@ class Reading:
 
 
 def read(
-    trunk: Trunk,
+    backbone: Backbone,
     solutions: Sequence[Solution],
     labels: Sequence[Labels],
     layers: int,
     folder: Path,
     progress: Callable[[int, int], None],
-) -> list[Reading]:
+) -> list[SolutionStates]:
     """Read every solution that the folder does not hold yet.
 
     Args:
-        trunk: The draft.
+        backbone: The draft.
         solutions: What to read.
         labels: Of each solution's steps.
         layers: Layers to go through.
@@ -56,10 +56,10 @@ def read(
         WeightsError: a file of the folder is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    readings = []
+    read_so_far = []
     for index, (solution, own) in enumerate(zip(solutions, labels, strict=True)):
         progress(index, len(solutions))
-        tokens, ends = tokenized(trunk, solution)
+        tokens, ends = tokenized(backbone, solution)
         file = folder / f"{solution.identity}.npy"
         if file.exists():
             try:
@@ -67,17 +67,17 @@ def read(
             except (OSError, ValueError, EOFError) as error:
                 raise WeightsError(f"{file} is damaged ({error}): delete it, and it is made again") from error
         else:
-            states = trunk.states(tokens, [layers])[0].to(torch.float16)
+            states = backbone.states(tokens, [layers])[0].to(torch.float16)
             unfinished = file.with_suffix(".unfinished")
             with unfinished.open("wb") as out:
                 np.save(out, states.numpy())
             unfinished.replace(file)
         known = torch.tensor([math.nan if label is None else label for label in own])
-        readings.append(
-            Reading(solution.problem, states, torch.tensor(ends), known, solution.correct, _surprisals(solution))
+        read_so_far.append(
+            SolutionStates(solution.problem, states, torch.tensor(ends), known, solution.correct, _surprisals(solution))
         )
     progress(len(solutions), len(solutions))
-    return readings
+    return read_so_far
 
 
 def _surprisals(solution: Solution) -> Tensor | None:
@@ -86,11 +86,11 @@ def _surprisals(solution: Solution) -> Tensor | None:
     return torch.tensor([surprisal(step) for step in solution.steps])
 
 
-def tokenized(trunk: Trunk, solution: Solution) -> tuple[list[int], list[int]]:
+def tokenized(backbone: Backbone, solution: Solution) -> tuple[list[int], list[int]]:
     """Token ids of a solution as the reward sees it, and the index of each step's last token."""
-    tokens = trunk.prompt(solution.problem)
+    tokens = backbone.prompt(solution.problem)
     ends = []
     for step in solution.steps:
-        tokens = tokens + trunk.encode(step.text + DELIMITER)
+        tokens = tokens + backbone.encode(step.text + DELIMITER)
         ends.append(len(tokens) - 1)
     return tokens, ends

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from rsd_graph.console import TerminalView
+from rsd_graph.cli.solve_view import TerminalView
 
 
 def test_a_terminal_sees_bars_colours_and_dimmed_drafts() -> None:

@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rsd_graph._internal.progress import Stages
 from rsd_graph.config import OF_THE_DRAFT, Config, Kind, ModelConfig, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
 from rsd_graph.rewards.trained.format import SUFFIX
-from rsd_graph.stages import Stages
 
 if TYPE_CHECKING:
     from rsd_graph.assembly import Assembly
-    from rsd_graph.evaluation.solutions import Solution
-    from rsd_graph.training.samples import Problem
+    from rsd_graph.data.problems import Problem
+    from rsd_graph.data.solutions import Solution
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -67,15 +67,15 @@ def evaluate_reward(
     with 95 % intervals; how far rewards are probabilities; milliseconds and tokens a step.
     """
     with _told(needs=NEEDS_EVAL):
+        from rsd_graph.data.solutions import read_solutions
         from rsd_graph.evaluation.rewards import check_picture
-        from rsd_graph.evaluation.solutions import read_solutions
 
         check_picture(picture)
         chosen = read_solutions(solutions)[:limit]
         settings = load_config(config)
         if reward is not None or "reward" not in settings.model_fields_set:
             settings = load_config(config, {"reward": reward_table(reward or "trained")})
-        name = reward or settings.reward.url or settings.reward.model or settings.reward.asked_as
+        name = reward or settings.reward.url or settings.reward.model or settings.reward.resolved_kind
         with Stages() as stages:
             evaluation = asyncio.run(_evaluate(_reward_alone(settings), chosen, stages))
         # numbers first: a picture that cannot be written must not take them along
@@ -141,11 +141,11 @@ def train_reward(
     another --limit, --family, --layers or --epochs it takes from --work what is there.
     """
     with _told(needs=NEEDS_TRAIN, again="goes on from here"):
-        from rsd_graph.evaluation.solutions import read_solutions
+        from rsd_graph.data.problems import read_problems
+        from rsd_graph.data.solutions import read_solutions
         from rsd_graph.models.weights import DRAFT, locate, sha256_of
-        from rsd_graph.training.recipe import Folder, Options, train
-        from rsd_graph.training.samples import read_problems
-        from rsd_graph.training.trunk import check_architecture, identity
+        from rsd_graph.training.backbone import check_architecture, identity
+        from rsd_graph.training.pipeline import Folder, Options, train
 
         data = solutions or problems
         if data is None:
@@ -229,11 +229,11 @@ async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
 def _reward_alone(settings: Config) -> Config:
     """Without the models that this reward does not need: their servers may be down."""
     own = settings.reward.url or settings.reward.model
-    asked_as = settings.reward.asked_as
+    resolved_kind = settings.reward.resolved_kind
     needed = set()
-    if not own and asked_as in OF_THE_DRAFT:
+    if not own and resolved_kind in OF_THE_DRAFT:
         needed = {"draft"}
-    elif not own and asked_as == "judge":
+    elif not own and resolved_kind == "judge":
         needed = {"target"}
     return settings.model_copy(update={role: ModelConfig() for role in {"draft", "target"} - needed})
 
@@ -271,7 +271,7 @@ async def _gather(
 ) -> tuple[Any, Any]:
     """The solutions and their labels; models run only where they are needed."""
     from rsd_graph.assembly import assemble
-    from rsd_graph.training.recipe import label_steps, ready, sample_solutions
+    from rsd_graph.training.pipeline import label_steps, ready, sample_solutions
     from rsd_graph.training.samples import with_references
 
     by_target = options.labels == "target"

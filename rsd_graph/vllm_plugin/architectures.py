@@ -29,7 +29,7 @@ class Qwen2ForLastStepReward(Qwen2RewardBaseModel):
 
 
 class Qwen2ForPrmModel(nn.Module, SupportsLoRA, SupportsPP):
-    """Skywork-o1-Open-PRM: a Qwen2 trunk, and one linear value head on its normalised last hidden state."""
+    """Skywork-o1-Open-PRM: a Qwen2 backbone, and one linear value head on its normalised last hidden state."""
 
     is_pooling_model = True
     hf_to_vllm_mapper = Qwen2Model.hf_to_vllm_mapper

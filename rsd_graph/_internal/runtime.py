@@ -8,7 +8,7 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import get_runtime
 
-from rsd_graph import background
+from rsd_graph._internal import background
 from rsd_graph.errors import RSDError
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings
 from rsd_graph.state import RSDInput, RSDOutput, RSDState

@@ -10,17 +10,18 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rsd_graph._internal.files import write_atomically
+from rsd_graph.data.problems import Problem
+from rsd_graph.data.solutions import Solution, joined, read_solutions
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.solutions import Solution, joined, read_solutions
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.rewards.trained.format import Card, TrainedReward
 from rsd_graph.settings import RSDSettings
+from rsd_graph.training.backbone import Backbone
 from rsd_graph.training.fitting import Plan, fit, split
+from rsd_graph.training.hidden_states import read
 from rsd_graph.training.labels import Labelling, Labels, by_answer, by_continuation, by_first_error
-from rsd_graph.training.readings import read
-from rsd_graph.training.samples import Problem, sample
-from rsd_graph.training.trunk import Trunk
-from rsd_graph.whole_files import write_whole
+from rsd_graph.training.samples import sample
 
 HELD_OUT = 0.2
 """Share of the problems to choose and calibrate by."""
@@ -94,7 +95,7 @@ class Folder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not note.exists():
-                write_whole(note, json.dumps(wanted, indent=1).encode())
+                write_atomically(note, json.dumps(wanted, indent=1).encode())
             found = json.loads(note.read_text())
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
@@ -188,21 +189,21 @@ def train(
         ConfigurationError: there is too little to train on.
     """
     watch.stage("loading the draft", 0, 1)
-    trunk = Trunk(draft)
+    backbone = Backbone(draft)
     watch.stage("loading the draft", 1, 1)
-    plan = options.plan(trunk.depth)
-    parameters = trunk.parameters(plan.last)  # before training puts its own beside them
-    readings = read(
-        trunk,
+    plan = options.plan(backbone.depth)
+    parameters = backbone.parameters(plan.last)  # before training puts its own beside them
+    states = read(
+        backbone,
         solutions,
         labels,
         plan.first,
         folder.path / f"states-{plan.first}",
         _stage(watch, "reading the solutions"),
     )
-    training, held_out = split(readings, HELD_OUT, options.seed)
+    training, held_out = split(states, HELD_OUT, options.seed)
     fitted = fit(
-        trunk,
+        backbone,
         training,
         held_out,
         plan,
@@ -217,12 +218,12 @@ def train(
         **fitted.figures,
     }
     card = Card(
-        base=trunk.base,
+        base=backbone.base,
         family="lora" if plan.first < plan.last else "probe",
         layers=plan.last,
         parameters=parameters,
         centre=fitted.centre,
-        template=trunk.template,
+        template=backbone.template,
         rank=plan.rank if plan.first < plan.last else 0,
         seed=options.seed,
         curve=fitted.curve,

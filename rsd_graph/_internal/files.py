@@ -1,10 +1,21 @@
-"""A file of JSON lines that long work is written to as it is done, so that a kill loses nothing that was finished."""
+"""Files that survive being interrupted: atomic writes, journals, and JSON lines that people hand in."""
 
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from rsd_graph.errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write the file beside its place, and put it there once it is complete. Raises OSError as `Path.write_bytes`."""
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(file)
 
 
 class Journal:
@@ -47,3 +58,29 @@ class Journal:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
+    """What `parse` makes of each line that is not blank.
+
+    Args:
+        file: Of JSON lines.
+        what: A line should be, for messages, with its article and what it needs.
+        parse: May raise ValueError, KeyError, TypeError or AttributeError for a line that is none.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a line is none; the message names it.
+    """
+    try:
+        lines = file.read_text().split("\n")  # and not at the other line ends of Unicode, which JSON may hold
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {file}: {error}") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(parse(json.loads(line)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"{file}, line {number}, is not {what}: {error!r}") from error
+    return found

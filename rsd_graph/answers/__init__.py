@@ -1,0 +1,6 @@
+"""The final answer: extracted from a response, and compared with another."""
+
+from rsd_graph.answers.compare import same_answer
+from rsd_graph.answers.extract import extract_answer
+
+__all__ = ["extract_answer", "same_answer"]

@@ -1,0 +1,1 @@
+"""Problems and recorded solutions: one schema each, read and written here."""
