@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rsd_graph._internal.progress import Stages
+from rsd_graph.cli.progress import Stages
 from rsd_graph.config import OF_THE_DRAFT, Config, Kind, ModelConfig, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
 from rsd_graph.rewards.trained.format import SUFFIX
