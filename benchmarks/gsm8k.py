@@ -28,8 +28,8 @@ from rsd_graph.costs import Parameters, flops
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.trained.format import SHIPPED
-from rsd_graph.rewards.trained.gguf import combined_reward, trained_reward
+from rsd_graph.rewards.trained.embedded import combined_reward, trained_reward
+from rsd_graph.rewards.trained.file import SHIPPED
 from rsd_graph.state import TokenUsage, Usage
 
 DELIMITER = RSDSettings().delimiter

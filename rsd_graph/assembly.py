@@ -1,46 +1,44 @@
-"""From a configuration to running models: which backend answers at an address, what is loaded in this process."""
+"""From a configuration to models that are ready to run, and are closed in the end.
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+async with assemble(load_config(None)) as models:
+await models.start()
+graph = create_rsd_graph(models.draft, models.target, models.reward)
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from langchain_core.language_models import BaseChatModel
-from pydantic import BaseModel, SecretStr
+from typing import Any, Generic, TypeVar
 
 from rsd_graph._internal import background
-from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, Role
+from rsd_graph._internal.progress import Progress
+from rsd_graph.config import Config, ResolvedModel, RewardConfig, Role
 from rsd_graph.costs import Parameters
-from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
-from rsd_graph.models.http import ModelCard, ModelServer, loopback_client
+from rsd_graph.errors import ConfigurationError, ModelUnreachableError
+from rsd_graph.models.discovery import is_llamacpp, model_card
+from rsd_graph.models.http import ModelCard
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
-from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.replicas import NO_RETRY, ReplicatedModel, ReplicatedReward
 from rsd_graph.models.sleep import SleepCoordinator
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.vllm_engine import OfflineEngine
-from rsd_graph.models.vllm_scorer import VLLMScorer
-from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
-from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.models.weights import DRAFT, TARGET, Weights
+from rsd_graph.protocols import Lifecycle, RewardModel, ScoringBackend, StepGenerator
+from rsd_graph.rewards import process_reward
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.families import RECIPES
-from rsd_graph.rewards.families.outcome import Outcome
-from rsd_graph.rewards.judge import JudgeReward
-from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.prm import ProcessReward, Recipe
-from rsd_graph.rewards.trained.format import SHIPPED, Trained
-from rsd_graph.rewards.trained.gguf import combined_reward, trained_reward
+from rsd_graph.rewards.families import family, recognize, score_last_step
+from rsd_graph.rewards.judge import JudgeReward, served_judge
+from rsd_graph.rewards.prm import ProcessReward
+from rsd_graph.rewards.trained.embedded import combined_reward, trained_reward
+from rsd_graph.rewards.trained.file import SHIPPED
+from rsd_graph.serving.gpus import GPU, find_gpus
+from rsd_graph.serving.plan import offline_flags
 
-if TYPE_CHECKING:
-    from rsd_graph.serving.gpus import GPU
-
-T = TypeVar("T")
-
-PROBE_SECONDS = 30
+L = TypeVar("L", bound=Lifecycle)
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,259 +50,222 @@ class Assembly:
     reward: RewardModel
     parameters: Parameters | None
     """The models' sizes, if all are known."""
-    running: Sequence[Any]
-    """Everything that has to be closed; what lives in this process, to be loaded."""
+    running: Sequence[Lifecycle]
+    """Everything that is started and closed, in the order in which it was put together."""
+    running_for_reward: Sequence[Lifecycle]
+    """The part of it that the reward alone needs."""
 
     async def start(self) -> None:
         """Fetch and load the weights of models in this process now, rather than in the middle of a run."""
-        await _load(self.running)
+        for model in self.running:
+            await model.start()
 
     async def start_reward(self) -> None:
         """Load what the reward alone needs."""
-        reward = _without_confidence(self.reward)
-        if isinstance(reward, ProcessReward):
-            await _load([reward.engine])
-
-    async def aclose(self) -> None:
-        """Stop models in this process and close connections."""
-        await asyncio.gather(*(model.aclose() for model in self.running))
+        for model in self.running_for_reward:
+            await model.start()
 
 
-async def assemble(config: Config, *, slots: int = 8, progress: Progress | None = None) -> Assembly:
-    """Connect to the servers and find the weights that the configuration names.
+@asynccontextmanager
+async def assemble(config: Config, *, slots: int = 8, progress: Progress | None = None) -> AsyncIterator[Assembly]:
+    """Connect to the servers and find the weights that the configuration names; close everything at the end.
 
     Args:
         config: As `load_config` returns it.
         slots: Problems that an embedded model computes at once.
-        progress: Told about a download.
+        progress: Told about downloads.
 
     Raises:
         RSDError: a server does not answer, weights cannot be had, or the configuration does not fit.
     """
-    build = _Build(config, slots, progress)
-    try:
+    async with AsyncExitStack() as closing:
+        build = _Build(config, slots, progress, closing)
         draft = await build.generator("draft", DRAFT)
         target = await build.generator("target", TARGET)
-        reward, parameters = await build.reward(target)
-    except BaseException:
-        await asyncio.gather(*(model.aclose() for model in build.running))
-        raise
-    sizes = (build.parameters["draft"], build.parameters["target"], parameters)
-    known = [size for size in sizes if size is not None]
-    return Assembly(draft, target, reward, Parameters(*known) if len(known) == len(sizes) else None, build.running)
+        generators = len(build.running)
+        reward = await build.reward(target.model)
+        sizes = [each.parameters for each in (draft, target, reward) if each.parameters is not None]
+        parameters = Parameters(*sizes) if len(sizes) == len((draft, target, reward)) else None
+        yield Assembly(draft.model, target.model, reward.model, parameters, build.running, build.running[generators:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Built(Generic[M]):
+    """A model and its number of parameters; None where that is unknown."""
+
+    model: M
+    parameters: float | None
 
 
 class _Build:
     """What is being put together."""
 
-    def __init__(self, config: Config, slots: int, progress: Progress | None) -> None:
-        self.running: list[Any] = []
-        self.parameters: dict[Role, float | None] = {}
+    def __init__(self, config: Config, slots: int, progress: Progress | None, closing: AsyncExitStack) -> None:
+        self.running: list[Lifecycle] = []
         self._config = config
         self._slots = slots
         self._progress = progress
+        self._closing = closing
         self._coordinator = SleepCoordinator() if config.serve.sleep else None
 
-    async def generator(self, role: Role, default: Weights) -> StepGenerator:
+    async def generator(self, role: Role, default: Weights) -> _Built[StepGenerator]:
         """The draft or the target."""
-        config = self._config.role(role)
-        address = self._config.address(role)
-        model: Any
-        if address:
-            model = await self._client(address, config)
-            self.parameters[role] = config.parameters
-        elif config.managed:
-            model = self._offline(role)
-            self.parameters[role] = config.parameters
-        else:
-            model = self._embedded(config, config.path or default)
-            self.parameters[role] = model.parameters
-        self.running.append(model)
-        return model  # type: ignore[no-any-return]  # one of four that share the protocol
+        found = self._config.resolve(role)
+        match found.place:
+            case "server" | "managed":
+                return _Built(self._keep(await self._client(found)), found.config.parameters)
+            case "offline":
+                return _Built(self._keep(self._offline(found)), found.config.parameters)
+        model = self._keep(self._embedded(found, found.config.path or default))
+        return _Built(model, model.parameters)
 
-    async def reward(self, target: StepGenerator) -> tuple[RewardModel, float | None]:
-        """The reward, and the number of its model's parameters."""
+    async def reward(self, target: StepGenerator) -> _Built[RewardModel]:
+        """The reward model. `target` is the judge where none is named."""
+        found = self._config.resolve("reward")
         config = self._config.reward
-        address = self._config.address("reward")
-        if address:
-            return await self._served_reward(address, config), config.parameters
-        if config.model:
-            engine = (
-                TransformersScorer(config.model, revision=config.revision, device=config.device)
-                if config.engine == "transformers"
-                else self._offline("reward")
-            )
-            self.running.append(engine)
-            return _combined(config, ProcessReward(_recipe(config, config.resolved_kind), engine)), config.parameters
-        if config.resolved_kind == "confidence":
-            return ConfidenceReward(), 0.0
-        if config.resolved_kind in OF_THE_DRAFT:
-            return await self._trained(config)
-        if config.path:
-            self.running.append(judge := self._embedded(config, config.path))
-        elif isinstance(target, EmbeddedLlamaCpp):
-            judge = target
-        else:
-            raise ConfigurationError("reward: the target runs on a server; name the judge's own `url` or `model`")
-        chat = _chat_model(await judge.url(), judge.name, config)
-        return JudgeReward(chat, turn=judge.turn), judge.parameters
+        match found.place:
+            case "server" | "managed":
+                return _Built(await self._served_reward(found, config), config.parameters)
+            case "offline":
+                return _Built(self._own_reward(config, self._offline(found)), config.parameters)
+            case "transformers":
+                return _Built(self._own_reward(config, _transformers(config)), config.parameters)
+            case "draft":
+                return await self._reward_of_the_draft(config)
+        return await self._judge(found, target)
 
-    async def _trained(self, config: RewardConfig) -> tuple[RewardModel, float | None]:
-        """A reward file, computed in this process beside an embedded draft."""
-        draft = self._config.draft
-        if self._config.address("draft") or draft.managed:
+    def _own_reward(self, config: RewardConfig, backend: ScoringBackend) -> RewardModel:
+        """A process reward model in this process."""
+        return _combined(
+            config, self._keep(ProcessReward(score_last_step(_family_kind(config), **_options(config)), backend))
+        )
+
+    async def _reward_of_the_draft(self, config: RewardConfig) -> _Built[RewardModel]:
+        """The draft's confidence, or a reward file that is computed in this process beside an embedded draft."""
+        if config.resolved_kind == "confidence":
+            return _Built(ConfidenceReward(), 0.0)
+        draft = self._config.resolve("draft")
+        if draft.place not in ("file", "embedded"):
             raise ConfigurationError(
                 "reward: a reward file is computed in this process, beside an embedded draft. Beside a draft on a "
                 "server, serve the reward too: `rsd export-reward` makes a model for vLLM of it"
             )
-        make = combined_reward if config.resolved_kind == "combined" else trained_reward
-        reward = await background.in_thread(
-            lambda: make(config.path or SHIPPED, draft.path or DRAFT, slots=self._slots, progress=self._progress)
-        )
-        process = _without_confidence(reward)
-        self.running.append(process.engine)
-        return reward, process.parameters
+        file, weights = config.path or SHIPPED, draft.config.path or DRAFT
+        options: dict[str, Any] = {"slots": self._slots, "progress": self._progress}
+        if config.resolved_kind == "combined":
+            combined = await background.in_thread(lambda: combined_reward(file, weights, **options))
+            return _Built(combined, self._keep(combined.trained).parameters)
+        trained = await background.in_thread(lambda: trained_reward(file, weights, **options))
+        return _Built(self._keep(trained), trained.parameters)
 
-    async def _served_reward(self, address: str, config: RewardConfig) -> RewardModel:
-        addresses = [address, *config.replicas]
-        card = await self._first_to_answer(addresses, config)
-        kind = config.kind or kind_of(config.model or card.id) or config.resolved_kind
-        reward: Any
+    async def _judge(self, found: ResolvedModel, target: StepGenerator) -> _Built[RewardModel]:
+        """An embedded model as the judge: one of its own, or the target."""
+        if found.place == "file":
+            judge = self._keep(self._embedded(found, found.config.path))
+        elif isinstance(target, EmbeddedLlamaCpp):
+            judge = target
+        else:
+            raise ConfigurationError("reward: the target runs on a server; name the judge's own `url` or `model`")
+        asked = served_judge(await judge.url(), model=judge.name, timeout=found.config.timeout, turn=judge.turn)
+        return _Built(self._keep(asked), judge.parameters)
+
+    async def _served_reward(self, found: ResolvedModel, config: RewardConfig) -> RewardModel:
+        card = await _card(found)
+        kind = config.kind or recognize(config.model or card.id) or "judge"
         if kind == "judge" and card.owned_by != "vllm":
-            if config.replicas:
-                raise ConfigurationError("reward.replicas: a judge that vLLM does not serve has one address")
-            return JudgeReward(_chat_model(address, card.id, config), name=f"the judge at {address}")
-        retry = NO_RETRY if config.replicas else None
-        members = [
-            ProcessReward(
-                _recipe(config, kind),
-                VLLMScorer(url, model=card.id, api_key=self._api_key(config), timeout=config.timeout, retry=retry),
-            )
-            for url in addresses
-        ]
-        reward = ReplicatedReward(members) if config.replicas else members[0]
-        self.running.append(reward)
-        return _combined(config, reward)
+            return self._keep(_chat_judge(found, card))
+        options: dict[str, Any] = {
+            "kind": _family_kind(config, kind),
+            "model": card.id,
+            "api_key": found.api_key,
+            "timeout": config.timeout,
+            **_options(config),
+        }
+        if not config.replicas:
+            return _combined(config, self._keep(process_reward(found.addresses[0], **options)))
+        members = [process_reward(url, **options, retry=NO_RETRY) for url in found.addresses]
+        return _combined(config, self._keep(ReplicatedReward(members)))
 
-    def _embedded(self, config: ModelConfig, weights: Any) -> EmbeddedLlamaCpp:
-        return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=config.parameters, progress=self._progress)
+    async def _client(self, found: ResolvedModel) -> LlamaCpp | VLLM | ReplicatedModel:
+        """A client for the servers of a draft or target."""
+        config = found.config
+        options: dict[str, Any] = {
+            "api_key": found.api_key,
+            "timeout": config.timeout,
+            "parameters": config.parameters,
+            "retry": NO_RETRY if config.replicas else None,
+        }
+        make: Callable[[str], LlamaCpp | VLLM]
+        if await self._is_llamacpp(found):
+            make = lambda url: LlamaCpp(url, name=config.model, **options)  # noqa: E731
+        else:
+            make = lambda url: VLLM(url, model=config.model, **options)  # noqa: E731
+        members = [make(url) for url in found.addresses]
+        return ReplicatedModel(members) if config.replicas else members[0]
 
-    def _offline(self, role: Role) -> OfflineEngine:
-        from rsd_graph.serving.plan import offline_flags
+    async def _is_llamacpp(self, found: ResolvedModel) -> bool:
+        if found.place == "managed":  # vLLM, if it runs
+            await _card(found)
+            return False
+        return await is_llamacpp(found.addresses, api_key=found.api_key, timeout=found.config.timeout)
 
-        config = self._config.role(role)
-        flags = offline_flags(self._config, role, self._gpus)
+    def _embedded(self, found: ResolvedModel, weights: Any) -> EmbeddedLlamaCpp:
+        return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=found.config.parameters, progress=self._progress)
+
+    def _offline(self, found: ResolvedModel) -> OfflineEngine:
+        flags = offline_flags(self._config, found.role, self._gpus)
+        config = found.config
         return OfflineEngine(
             config.model or "", flags=flags, parameters=config.parameters, coordinator=self._coordinator
         )
 
     @cached_property
-    def _gpus(self) -> "list[GPU]":
-        from rsd_graph.serving.gpus import find_gpus
-
+    def _gpus(self) -> list[GPU]:
         return find_gpus()
 
-    async def _client(self, address: str, config: ModelConfig) -> LlamaCpp | VLLM | ReplicatedModel:
-        addresses = [address, *config.replicas]
-        options: dict[str, Any] = {
-            "api_key": self._api_key(config),
-            "timeout": config.timeout,
-            "parameters": config.parameters,
-            "retry": NO_RETRY if config.replicas else None,
-        }
-        members: list[LlamaCpp | VLLM]
-        if await self._is_llamacpp(addresses, config):
-            members = [LlamaCpp(url, name=config.model, **options) for url in addresses]
-        else:
-            members = [VLLM(url, model=config.model, **options) for url in addresses]
-        return ReplicatedModel(members) if config.replicas else members[0]
-
-    async def _is_llamacpp(self, addresses: Sequence[str], config: ModelConfig) -> bool:
-        """Whether llama.cpp answers there: it alone has `/props`."""
-        if config.managed:
-            await self._first_to_answer(addresses, config)
-            return False
-        return await self._of_any(addresses, lambda url: _has_props(url, config))
-
-    async def _first_to_answer(self, addresses: Sequence[str], config: ModelConfig) -> ModelCard:
-        """The model that the servers hold; for one of `rsd serve`, a word on how to start it."""
-        try:
-            return await self._of_any(addresses, lambda url: _card(url, config, self._api_key(config)))
-        except ModelUnreachableError as error:
-            if not config.managed:
-                raise
-            raise ModelUnreachableError(f"{error} `rsd serve` with the same settings starts it.") from error
-
-    async def _of_any(self, addresses: Sequence[str], ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-        """What the first server says that can be reached."""
-        *others, last = addresses
-        for url in others:
-            with suppress(ModelUnreachableError):
-                return await background.call(ask(url))
-        return await background.call(ask(last))
-
-    def _api_key(self, config: ModelConfig) -> str | None:
-        return self._config.serve.api_key if config.managed else config.api_key
+    def _keep(self, model: L) -> L:
+        """The model, which is closed at the end."""
+        self.running.append(model)
+        self._closing.push_async_callback(model.aclose)
+        return model
 
 
-async def _load(models: Sequence[object]) -> None:
-    for model in models:
-        if isinstance(model, EmbeddedLlamaCpp | LlamaCppScorer | OfflineEngine | TransformersScorer):
-            await model.start()
+async def _card(found: ResolvedModel) -> ModelCard:
+    """The model that the servers hold; for one that `rsd serve` starts, the error says how to start it."""
+    config = found.config
+    try:
+        return await model_card(found.addresses, model=config.model, api_key=found.api_key, timeout=config.timeout)
+    except ModelUnreachableError as error:
+        if found.place != "managed":
+            raise
+        raise ModelUnreachableError(f"{error} `rsd serve` with the same settings starts it.") from error
 
 
-def _recipe(config: RewardConfig, kind: str) -> Recipe:
-    match kind:
-        case "outcome":
-            return Outcome(config.centre or 0.0, config.scale)
-        case "trained" | "combined":
-            return Trained(config.centre or 0.0)
-    return RECIPES[kind]
+def _chat_judge(found: ResolvedModel, card: ModelCard) -> JudgeReward:
+    """A judge on a server that does not give the exact probability of a word."""
+    if len(found.addresses) > 1:
+        raise ConfigurationError("reward.replicas: a judge that vLLM does not serve has one address")
+    address = found.addresses[0]
+    return served_judge(
+        address, model=card.id, api_key=found.api_key, timeout=found.config.timeout, name=f"the judge at {address}"
+    )
+
+
+def _transformers(config: RewardConfig) -> TransformersScorer:
+    head = family(_family_kind(config)).head
+    return TransformersScorer(config.model or "", head=head, revision=config.revision, device=config.device)
+
+
+def _family_kind(config: RewardConfig, kind: str | None = None) -> str:
+    """The family that scores: `combined` is a trained reward, corrected afterwards."""
+    kind = kind or config.resolved_kind or "judge"
+    return "trained" if kind == "combined" else kind
+
+
+def _options(config: RewardConfig) -> dict[str, float]:
+    return {"centre": config.centre or 0.0, "scale": config.scale}
 
 
 def _combined(config: RewardConfig, reward: RewardModel) -> RewardModel:
     """The reward with the draft's confidence, if its kind says so."""
     return CombinedReward(reward, config.curve) if config.kind == "combined" and config.curve else reward
-
-
-def _without_confidence(reward: Any) -> Any:
-    """What a combined reward is made of, or the reward itself."""
-    return reward.trained if isinstance(reward, CombinedReward) else reward
-
-
-async def _has_props(url: str, config: ModelConfig) -> bool:
-    async with aclosing(_probe(url, config, config.api_key)) as server:
-        try:
-            await server.get("/props", _Props)
-        except ModelUnavailableError:  # it may be a llama.cpp that loads its weights
-            raise
-        except ModelResponseError:
-            return False
-        return True
-
-
-class _Props(BaseModel):
-    default_generation_settings: dict[str, Any]
-
-
-async def _card(url: str, config: ModelConfig, api_key: str | None) -> ModelCard:
-    async with aclosing(_probe(url, config, api_key)) as server:
-        return await server.model(config.model)
-
-
-def _probe(url: str, config: ModelConfig, api_key: str | None) -> ModelServer:
-    """A client for one question, which a server answers at once or not at all."""
-    return ModelServer(url, api_key=api_key, timeout=min(config.timeout, PROBE_SECONDS))
-
-
-def _chat_model(url: str, model: str, config: ModelConfig) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI(
-        base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
-        api_key=SecretStr(config.api_key or "none"),
-        model=model,
-        timeout=config.timeout,
-        max_retries=0,  # the reward has its own layer of retries
-        http_async_client=loopback_client(url),
-    )

@@ -1,55 +1,21 @@
 """`rsd.toml`: which models to use, where they run, and the settings of the runs.
 
-    preset = "qwen2.5-math-7b"   # a family of three models (`rsd serve --help` lists them); tables below go over it
-    mode = "serve"               # or "offline": vLLM engines in this process, and no servers
+    preset = "qwen2.5-math-7b"
 
-    [draft]                 # target and reward take the same keys
-    url = "http://127.0.0.1:8000"     # a vLLM, llama.cpp or other OpenAI-compatible server that runs already
-    replicas = ["http://10.0.0.2:8000"]   # more servers of the same model; conversations are spread over them
-    model = "Qwen/Qwen2.5-Math-1.5B-Instruct"   # with `url`: by default the first that the server lists;
-                            # without: what `rsd serve` starts, or `mode = "offline"` loads
-    path = "model.gguf"     # or a GGUF file, computed in this process by llama.cpp
-    parameters = 1.5e9      # for the FLOPs count, and to plan memory where the model's name does not say
-    api_key_env = "MY_KEY"  # environment variable that holds the server's key
-    timeout = 600           # seconds for one step
-
-    # for a model that `rsd serve` starts, or an engine in this process:
-    revision = "..."        # of the model on the hub
-    gpus = [0]              # by default they are planned
-    tensor_parallel = 1     # by default as many as `gpus`
-    memory = 0.3            # share of each of its GPUs' memory; planned by default
-    context = 4096          # tokens; the model's own by default
-    flags = ["--dtype", "float32"]    # more flags of vLLM's
-    port = 8000             # by default 8000 for the draft, 8001 for the target, 8002 for the reward
-
-    [reward]
-    kind = "skywork"        # "confidence" (the draft's own, the default), "trained", "combined" (both), "judge",
-                            # "skywork", "qwen-prm", "math-shepherd", "rlhflow" or "outcome"; known models are told by
-                            # their names
-    path = "my.safetensors" # of "trained" (without a kind) and "combined": the file of `rsd train-reward`; by default
-                            # the embedded draft's own
-    centre = 0.0            # of "outcome", and of "trained" and "combined" on a server: the logit that is worth 0.5
-    curve = { intercept = 2.0, value = 0.2, surprisal = 1.0 }   # of "combined" on a server: `rsd export-reward` says it
-    scale = 1.0             # of the kind "outcome": how far above that a logit is worth 0.73
-    engine = "transformers" # compute `model` in this process, in plain transformers, instead of by vLLM
-    device = "cuda:0"       # for that engine; "cpu" by default
-
-    [serve]
-    host = "127.0.0.1"      # anything further needs a key
-    api_key_env = "RSD_API_KEY"       # the environment variable that holds it
-    logs = ".rsd/logs"
-    sleep = false           # with `mode = "offline"`: models sleep while another works, instead of sharing the memory
+    [draft]
+    url = "http://127.0.0.1:8000"
 
     [settings]
-    threshold = 0.7         # any field of RSDSettings
+    threshold = 0.7
 
-What is left out is the embedded default.
+docs/settings.md lists every key; it is generated from the models below. What is left out is the embedded default.
 """
 
 import os
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -58,8 +24,8 @@ from rsd_graph._internal.addresses import LOOPBACK
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import StepCalibration
-from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.trained.format import SUFFIX
+from rsd_graph.rewards.families import FAMILIES, recognize
+from rsd_graph.rewards.trained.format import is_reward_file
 from rsd_graph.settings import RSDSettings
 
 OF_THE_DRAFT = ("trained", "combined")
@@ -74,30 +40,75 @@ ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port"}
 """Keys of models that are started here."""
 RESERVED_FLAGS = {"--host", "--port", "--api-key", "--model", "--served-model-name"}
 
-Kind = Literal[
-    "confidence", "trained", "combined", "judge", "skywork", "qwen-prm", "math-shepherd", "rlhflow", "outcome"
-]
+Place = Literal["server", "managed", "offline", "transformers", "file", "embedded", "draft", "target"]
+"""Where a role's model runs.
+
+- `server`: on a server that runs already.
+- `managed`: on a server that `rsd serve` starts.
+- `offline`: in this process, by vLLM.
+- `transformers`: in this process, by plain transformers (a reward only).
+- `file`: in this process, by llama.cpp, from a GGUF file.
+- `embedded`: in this process, by llama.cpp, with the embedded default's weights.
+- `draft`, `target`: nowhere of its own; the reward comes out of that model.
+"""
+
+
+def kinds() -> tuple[str, ...]:
+    """Every kind of reward: the draft's confidence, the families of reward models, and a trained one with both."""
+    return ("confidence", "combined", *FAMILIES)
 
 
 class ModelConfig(BaseModel):
-    """One model: on a server (`url`), started here (`model`), from a file (`path`), or the embedded default."""
+    """A model: on a server (`url`), started here (`model`), from a file (`path`), or the embedded default."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str | None = None
-    replicas: list[str] = []
-    path: Path | None = None
-    model: str | None = None
-    parameters: float | None = Field(default=None, gt=0)
-    api_key_env: str | None = None
-    timeout: float = Field(default=600, gt=0)
-    revision: str | None = None
-    gpus: list[int] | None = Field(default=None, min_length=1)
-    tensor_parallel: int | None = Field(default=None, ge=1)
-    memory: float | None = Field(default=None, gt=0, le=1)
-    context: int | None = Field(default=None, ge=1)
-    flags: list[str] = []
-    port: int | None = Field(default=None, ge=1, le=65535)
+    url: str | None = Field(
+        default=None,
+        description="Address of a server that runs already: vLLM, llama.cpp, or one with the OpenAI completions API.",
+    )
+    replicas: list[str] = Field(
+        default=[], description="More servers of the same model, beside `url`; conversations are spread over them."
+    )
+    path: Path | None = Field(default=None, description="A GGUF file, run in this process by llama.cpp.")
+    model: str | None = Field(
+        default=None,
+        description="The model's name. With `url`: one of those that the server lists, the first by default. Without: "
+        'what `rsd serve` starts, or what `mode = "offline"` loads.',
+    )
+    parameters: float | None = Field(
+        default=None,
+        gt=0,
+        description="Number of the model's parameters: for the FLOPs count, and for planning GPU memory where the "
+        "model's name does not give it.",
+    )
+    api_key_env: str | None = Field(
+        default=None, description="Environment variable that holds the API key of the server at `url`."
+    )
+    timeout: float = Field(default=600, gt=0, description="Seconds to wait for one step, or for one reward.")
+    revision: str | None = Field(default=None, description="Revision of `model` on the hub.")
+    gpus: list[int] | None = Field(
+        default=None, min_length=1, description="GPUs of a model that is started here; planned by default."
+    )
+    tensor_parallel: int | None = Field(
+        default=None,
+        ge=1,
+        description="Over how many GPUs the model is split; by default as many as `gpus`, or planned.",
+    )
+    memory: float | None = Field(
+        default=None, gt=0, le=1, description="Share of the memory of each of its GPUs; planned by default."
+    )
+    context: int | None = Field(
+        default=None, ge=1, description="Longest prompt and response together, in tokens; the model's own by default."
+    )
+    flags: list[str] = Field(default=[], description="More flags for vLLM.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of a server that `rsd serve` starts; 8000 for the draft, 8001 for the target, 8002 for the "
+        "reward by default.",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> "ModelConfig":
@@ -162,31 +173,58 @@ def _from_environment(variable: str) -> str:
 class RewardConfig(ModelConfig):
     """The reward: the draft's confidence, a process reward model, or a chat model as judge."""
 
-    kind: Kind | None = None
-    """None: confidence where no model is named, else told by the model's name."""
-    centre: float | None = None
-    """None: 0, for the kind `outcome`; a reward file says its own."""
-    curve: StepCalibration | None = None
-    scale: float = Field(default=1.0, gt=0)
-    engine: Literal["vllm", "transformers"] = "vllm"
-    device: str = "cpu"
+    path: Path | None = Field(
+        default=None,
+        description="A GGUF file, run in this process by llama.cpp as a judge; or a reward file of `rsd train-reward`, "
+        "for `trained` (then `kind` may be left out) and `combined`. By default the embedded draft's reward file.",
+    )
+    kind: str | None = Field(
+        default=None,
+        description="`confidence` (the draft's own), `trained`, `combined` (both), `judge`, `skywork`, `qwen-prm`, "
+        "`math-shepherd`, `rlhflow` or `outcome`. By default recognized by the model's name; `confidence` where no "
+        "model is named.",
+    )
+    centre: float | None = Field(
+        default=None,
+        description="The logit at which the reward is 0.5: for `outcome` (0 by default), and for `trained` and "
+        "`combined` on a server, where `rsd export-reward` prints it.",
+    )
+    curve: StepCalibration | None = Field(
+        default=None,
+        description="For `combined` on a server: `{ intercept = ..., value = ..., surprisal = ... }`, as `rsd "
+        "export-reward` prints it.",
+    )
+    scale: float = Field(
+        default=1.0, gt=0, description="For `outcome`: the distance in logits from `centre` to a reward of 0.73."
+    )
+    engine: Literal["vllm", "transformers"] = Field(
+        default="vllm", description="What runs `model`: vLLM, or plain transformers in this process."
+    )
+    device: str = Field(default="cpu", description='Device of `engine = "transformers"`, such as `cuda:0`.')
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str | None) -> str | None:
+        if kind is not None and kind not in kinds():
+            raise ValueError(f"a kind of reward is one of {', '.join(kinds())}")
+        return kind
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "RewardConfig":
         if self.kind == "confidence" and (self.url or self.path or self.model):
             raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
-        if self.path and self.path.suffix == SUFFIX and self.kind not in (None, *OF_THE_DRAFT):
+        if self.path and is_reward_file(self.path) and self.kind not in (None, *OF_THE_DRAFT):
             raise ValueError(f"{self.path} is a reward file: its kind is 'trained' or 'combined'")
         if self.kind in OF_THE_DRAFT and (self.url or self.model):
             for key in ("centre", "curve") if self.kind == "combined" else ("centre",):
                 if getattr(self, key) is None:
                     raise ValueError(
-                        f"the kind {self.kind!r} needs its `{key}` on a server: `rsd export-reward` says it"
+                        f"the kind {self.kind!r} needs its `{key}` on a server: `rsd export-reward` prints it"
                     )
         if self.kind not in (None, "confidence", "judge", *OF_THE_DRAFT) and not (self.url or self.model):
             raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
         if self.engine == "transformers" and (self.url or not self.model):
-            raise ValueError('`engine = "transformers"` computes a `model` in this process: give one, and no `url`')
+            raise ValueError('`engine = "transformers"` runs a `model` in this process: give one, and no `url`')
         return self
 
     @property
@@ -195,25 +233,25 @@ class RewardConfig(ModelConfig):
         return super().managed and self.engine == "vllm"
 
     @property
-    def resolved_kind(self) -> Kind:
-        """The kind: as given, or as the model's name tells; without a model the draft's confidence.
+    def resolved_kind(self) -> str | None:
+        """The kind: as given, or as the model's name says; None where only a server at `url` knows the name.
 
         Raises:
-            ConfigurationError: the name of a model that is started here tells nothing.
+            ConfigurationError: no family claims the name of a model that is started here.
         """
         if self.kind:
             return self.kind
         if not self.model:
-            if self.path and self.path.suffix == SUFFIX:
-                return "trained"
-            return "judge" if self.url or self.path else "confidence"
-        known = kind_of(self.model)
-        if known is None and not self.url:
+            if self.path:
+                return "trained" if is_reward_file(self.path) else "judge"
+            return None if self.url else "confidence"
+        kind = recognize(self.model)
+        if kind is None and not self.url:
             raise ConfigurationError(
-                f"reward: the name {self.model!r} does not tell how the model is asked; give its `kind`: "
-                f"{', '.join(kind for kind in get_args(Kind) if kind != 'confidence')}"
+                f"reward: the name {self.model!r} does not say which kind of reward model it is; give its `kind`: "
+                f"{', '.join(kind for kind in kinds() if kind != 'confidence')}"
             )
-        return known or "judge"
+        return kind or "judge"
 
 
 class ServeConfig(BaseModel):
@@ -221,10 +259,15 @@ class ServeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    host: str = "127.0.0.1"
-    api_key_env: str = "RSD_API_KEY"
-    logs: Path = Path(".rsd/logs")
-    sleep: bool = False
+    host: str = Field(
+        default="127.0.0.1", description="Address that the servers listen on; anything beyond this machine needs a key."
+    )
+    api_key_env: str = Field(default="RSD_API_KEY", description="Environment variable that holds the servers' key.")
+    logs: Path = Field(default=Path(".rsd/logs"), description="Folder of the servers' log files.")
+    sleep: bool = Field(
+        default=False,
+        description='With `mode = "offline"`: models sleep while another works, instead of sharing the memory.',
+    )
 
     @property
     def api_key(self) -> str | None:
@@ -234,18 +277,40 @@ class ServeConfig(BaseModel):
         return _from_environment(self.api_key_env)
 
 
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A role's model, resolved once: where it runs and how it is reached."""
+
+    role: Role
+    config: ModelConfig
+    place: Place
+    addresses: tuple[str, ...] = ()
+    """Of its servers; empty for a model in this process."""
+    api_key: str | None = None
+
+    @property
+    def served(self) -> bool:
+        """Whether it is on a server."""
+        return bool(self.addresses)
+
+
 class Config(BaseModel):
     """The whole of `rsd.toml`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    preset: str | None = None
-    mode: Literal["serve", "offline"] = "serve"
-    draft: ModelConfig = Field(default_factory=ModelConfig)
-    target: ModelConfig = Field(default_factory=ModelConfig)
-    reward: RewardConfig = Field(default_factory=RewardConfig)
-    serve: ServeConfig = Field(default_factory=ServeConfig)
-    settings: RSDSettings = Field(default_factory=RSDSettings)
+    preset: str | None = Field(
+        default=None, description="A family of three models (`rsd serve --help` lists them); the tables override it."
+    )
+    mode: Literal["serve", "offline"] = Field(
+        default="serve",
+        description="Where a `model` runs: on a server that `rsd serve` starts, or in this process by vLLM.",
+    )
+    draft: ModelConfig = Field(default_factory=ModelConfig, description="The model that proposes every step.")
+    target: ModelConfig = Field(default_factory=ModelConfig, description="The model that rewrites rejected steps.")
+    reward: RewardConfig = Field(default_factory=RewardConfig, description="What scores the draft's steps.")
+    serve: ServeConfig = Field(default_factory=ServeConfig, description="How model servers are run.")
+    settings: RSDSettings = Field(default_factory=RSDSettings, description="The settings of the runs.")
 
     @model_validator(mode="after")
     def _offline_shares_one_gpu(self) -> "Config":
@@ -255,7 +320,7 @@ class Config(BaseModel):
         return self
 
     def role(self, role: Role) -> ModelConfig:
-        """The model in this role."""
+        """The model in this role, as the file describes it."""
         config: ModelConfig = getattr(self, role)
         return config
 
@@ -266,6 +331,29 @@ class Config(BaseModel):
             return config.url
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.serve.host, self.serve.host)  # noqa: S104  # not bound
         return f"http://{f'[{host}]' if ':' in host else host}:{config.port or PORTS[role]}"
+
+    def resolve(self, role: Role) -> ResolvedModel:
+        """Where the model in this role runs, and how it is reached.
+
+        Raises:
+            ConfigurationError: a key is not in the environment, or the reward's kind is not known.
+        """
+        config = self.role(role)
+        address = self.address(role)
+        if address:
+            key = self.serve.api_key if config.managed else config.api_key
+            place: Place = "managed" if config.managed else "server"
+            return ResolvedModel(role, config, place, (address, *config.replicas), key)
+        return ResolvedModel(role, config, self._place_in_this_process(config))
+
+    def _place_in_this_process(self, config: ModelConfig) -> Place:
+        if config.model:
+            return "offline" if config.managed else "transformers"
+        if isinstance(config, RewardConfig):
+            if config.resolved_kind in ("confidence", *OF_THE_DRAFT):
+                return "draft"
+            return "file" if config.path else "target"
+        return "file" if config.path else "embedded"
 
 
 def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> Config:
@@ -302,11 +390,11 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     for key, value in above.items():
         under = below.get(key, {})
         if isinstance(value, dict) and not isinstance(under, dict):
-            continue  # it is refused as it stands
-        elsewhere = isinstance(value, dict) and (
+            continue  # validation refuses `under` as it is
+        other_model = isinstance(value, dict) and (
             {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge", *OF_THE_DRAFT)
         )
         if isinstance(value, dict) and value.get("engine") == "transformers":
             under = {name: given for name, given in under.items() if name not in ENGINE_KEYS}
-        laid[key] = {**under, **value} if isinstance(value, dict) and not elsewhere else value
+        laid[key] = {**under, **value} if isinstance(value, dict) and not other_model else value
     return laid

@@ -22,11 +22,8 @@ PRM = {"data": [{"id": "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B", "owned_by": "v
 
 def assembled(tables: dict[str, Any], check: Callable[[Assembly], Awaitable[None] | None] = lambda _: None) -> Assembly:
     async def run() -> Assembly:
-        models = await assemble(load_config(None, tables))
-        try:
+        async with assemble(load_config(None, tables)) as models:
             check(models)
-        finally:
-            await models.aclose()
         return models
 
     return asyncio.run(run())

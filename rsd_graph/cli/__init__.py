@@ -196,25 +196,23 @@ async def _solve(problem: str, config: Config, view: View) -> int:
     from rsd_graph.graph import create_rsd_graph
 
     view.loading()
-    models = await assemble(config, slots=1, progress=view.download)
-    try:
-        await models.start()
-        view.started()
-        graph = create_rsd_graph(models.draft, models.target, models.reward)
-        output: Any = None
-        started = time.monotonic()
-        async for mode, chunk in graph.astream(
-            {"problem": problem}, context=config.settings, stream_mode=["custom", "values"]
-        ):
-            if mode == "custom":
-                view.event(cast("RSDEvent", chunk))
-            else:
-                output = chunk
-        usage = output["usage"]
-        view.result(
-            Result(output, time.monotonic() - started, flops(usage, models.parameters) if models.parameters else None)
-        )
-        return 0 if output["stop"] == "eos" else STOPPED_EARLY
-    finally:
-        view.close()
-        await models.aclose()
+    async with assemble(config, slots=1, progress=view.download) as models:
+        try:
+            await models.start()
+            view.started()
+            graph = create_rsd_graph(models.draft, models.target, models.reward)
+            output: Any = None
+            started = time.monotonic()
+            async for mode, chunk in graph.astream(
+                {"problem": problem}, context=config.settings, stream_mode=["custom", "values"]
+            ):
+                if mode == "custom":
+                    view.event(cast("RSDEvent", chunk))
+                else:
+                    output = chunk
+            usage = output["usage"]
+            counted = flops(usage, models.parameters) if models.parameters else None
+            view.result(Result(output, time.monotonic() - started, counted))
+            return 0 if output["stop"] == "eos" else STOPPED_EARLY
+        finally:
+            view.close()

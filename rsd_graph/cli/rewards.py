@@ -3,18 +3,18 @@
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from rsd_graph.cli.progress import Stages
-from rsd_graph.config import OF_THE_DRAFT, Config, Kind, ModelConfig, RewardConfig, load_config
+from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, kinds, load_config
 from rsd_graph.errors import ConfigurationError, RSDError
-from rsd_graph.rewards.trained.format import SUFFIX
+from rsd_graph.rewards.trained.format import is_reward_file
 
 if TYPE_CHECKING:
     from rsd_graph.assembly import Assembly
@@ -33,11 +33,11 @@ def reward_table(reward: str) -> dict[str, Any]:
     """`--reward` as the table `[reward]`: an address, a reward file, a kind, or a kind, a colon and one of those."""
     kind, _, place = reward.partition(":")
     given = {"kind": kind}
-    if not place or kind not in get_args(Kind):
+    if not place or kind not in kinds():
         given, place = {}, reward
     if "://" in place:
         return {"url": place, **given}
-    if given or place.endswith(SUFFIX):
+    if given or is_reward_file(Path(place)):
         return {"path": place, **given}
     return {"kind": place, "model": None}
 
@@ -75,7 +75,7 @@ def evaluate_reward(
         settings = load_config(config)
         if reward is not None or "reward" not in settings.model_fields_set:
             settings = load_config(config, {"reward": reward_table(reward or "trained")})
-        name = reward or settings.reward.url or settings.reward.model or settings.reward.resolved_kind
+        name = reward or settings.reward.url or settings.reward.model or settings.reward.resolved_kind or "reward"
         with Stages() as stages:
             evaluation = asyncio.run(_evaluate(_reward_alone(settings), chosen, stages))
         # numbers first: a picture that cannot be written must not take them along
@@ -197,7 +197,7 @@ def export_reward(
     """Write a trained reward as an ordinary checkpoint, the draft's first layers with it merged in, for vLLM."""
     with _told(needs=NEEDS_TRAIN):
         from rsd_graph.models.weights import DRAFT, locate
-        from rsd_graph.rewards.trained.format import load_reward
+        from rsd_graph.rewards.trained.file import load_reward
         from rsd_graph.training.export import export
 
         loaded = load_reward(reward)
@@ -218,18 +218,15 @@ async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
     from rsd_graph.assembly import assemble
     from rsd_graph.evaluation.rewards import evaluate
 
-    models = await assemble(settings, progress=stages.stage)
-    try:
+    async with assemble(settings, progress=stages.stage) as models:
         await models.start_reward()
         return await evaluate(models.reward, solutions, lambda done, total: stages.stage("scoring", done, total))
-    finally:
-        await models.aclose()
 
 
 def _reward_alone(settings: Config) -> Config:
     """Without the models that this reward does not need: their servers may be down."""
     own = settings.reward.url or settings.reward.model
-    resolved_kind = settings.reward.resolved_kind
+    resolved_kind = settings.reward.resolved_kind or "reward"
     needed = set()
     if not own and resolved_kind in OF_THE_DRAFT:
         needed = {"draft"}
@@ -280,10 +277,10 @@ async def _gather(
         settings = settings.model_copy(update={"target": ModelConfig()})
     if by_target and solutions is not None:
         settings = settings.model_copy(update={"draft": ModelConfig()})
-    models: Assembly | None = None
-    try:
+    async with AsyncExitStack() as closing:
+        models: Assembly | None = None
         if solutions is None or options.labels != "answer":
-            models = await assemble(settings, progress=stages.stage)
+            models = await closing.enter_async_context(assemble(settings, progress=stages.stage))
         if models is not None and solutions is None:
             solutions = await sample_solutions(models.draft, problems, options, folder, stages)
         known = ready(solutions or [])
@@ -292,9 +289,6 @@ async def _gather(
             known = with_references(known, problems)
             continuer = models.target if by_target else models.draft
         return known, await label_steps(continuer, known, options, folder, stages)
-    finally:
-        if models is not None:
-            await models.aclose()
 
 
 def _print(evaluation: Any, name: str) -> None:

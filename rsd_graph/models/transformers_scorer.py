@@ -24,27 +24,30 @@ NEEDS_TRANSFORMERS = (
     "reward models in this process need the extra `transformers`: run `pip install 'rsd-graph[transformers]'`"
 )
 
-HEADS = {
-    "Qwen2ForPrmModel": ("v_head.summary",),  # Skywork-o1-Open-PRM
-    "Qwen2ForProcessRewardModel": ("score.0", "score.2"),  # Qwen2.5-Math-PRM
-}
-"""Linear layers of the reward head, by the checkpoint's architecture; a sequence classifier has the one `score`."""
-
 
 class TransformersScorer:
     """Runs a reward model in this process; see `protocols.ScoringBackend`.
 
     Args:
         model: A folder with a Hugging Face checkpoint (safetensors), or a name on the hub.
+        head: Linear layers of the checkpoint's reward head, in order, with a ReLU between two (`Family.head`); by
+            default a sequence classifier's. Unused for a language model.
         revision: Of the name on the hub.
         device: Such as `cuda:0` or `cpu`.
         dtype: Such as `bfloat16` or `float32`; by default the checkpoint's.
     """
 
     def __init__(
-        self, model: str | Path, *, revision: str | None = None, device: str = "cpu", dtype: str = "auto"
+        self,
+        model: str | Path,
+        *,
+        head: Sequence[str] = ("score",),
+        revision: str | None = None,
+        device: str = "cpu",
+        dtype: str = "auto",
     ) -> None:
         self.name = str(model)
+        self._head = tuple(head)
         self._revision = revision
         self._device = device
         self._dtype = dtype
@@ -84,7 +87,7 @@ class TransformersScorer:
         def in_turn() -> T:
             with self._turn:
                 if self._checkpoint is None:
-                    self._checkpoint = Checkpoint(self.name, self._revision, self._device, self._dtype)
+                    self._checkpoint = Checkpoint(self.name, self._head, self._revision, self._device, self._dtype)
                 return work(self._checkpoint)
 
         return await background.in_thread(in_turn)
@@ -98,7 +101,7 @@ class Checkpoint:
         ConfigurationError: transformers is not installed.
     """
 
-    def __init__(self, model: str, revision: str | None, device: str, dtype: str) -> None:
+    def __init__(self, model: str, head: Sequence[str], revision: str | None, device: str, dtype: str) -> None:
         try:
             from safetensors import SafetensorError
             from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
@@ -114,7 +117,7 @@ class Checkpoint:
             loader = AutoModelForCausalLM if self._generative else AutoModel
             self._model: Any = loader.from_pretrained(folder, dtype=dtype).to(device).eval()
             self._head: list[tuple[Tensor, Tensor | None]] = (
-                [] if self._generative else _head(folder, HEADS.get(architecture, ("score",)), self._model)
+                [] if self._generative else _head(folder, head, self._model)
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise WeightsError(f"cannot load the reward model {model}: {error}") from error

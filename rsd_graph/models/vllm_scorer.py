@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
-from rsd_graph.models.http import ModelServer
+from rsd_graph.models.http import ModelCard, ModelServer
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.token_cache import TokenCache
 from rsd_graph.models.vllm import ServedModel, TokensUsed
@@ -82,6 +82,10 @@ class VLLMScorer:
     def name(self) -> str:
         """What to call the model in messages."""
         return self._served.name
+
+    async def card(self) -> ModelCard:
+        """What the server says of the model, asked for once. Raises as `ModelServer.post` does."""
+        return await background.call(self._served.card())
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `ScoringBackend.encode`."""

@@ -1,9 +1,9 @@
-"""A trained reward and the draft's confidence in one: is this *step* right?
+"""A trained reward and the draft's confidence combined: is this *step* right?
 
-A reward of `rewards.trained` says how the whole solution will end. Behind a wrong step that was kept it stays low, and
-RSD would have the target write the rest of a lost solution. The draft's surprisal at the step (`rewards.confidence`)
-knows the step alone. A curve makes one number of both; `rsd train-reward` fits it to solutions of problems held out, as
-`evaluation.calibration` explains, and writes it into the reward file.
+A reward of `rewards.trained` predicts how the whole solution will end. After a wrong step that was kept it stays low,
+and RSD would have the target write the rest of a lost solution. The draft's surprisal at the step
+(`rewards.confidence`) judges the step alone. A calibration combines both into one probability; `rsd train-reward` fits
+it to solutions of held-out problems, as `evaluation.calibration` explains, and writes it into the reward file.
 """
 
 import math
@@ -21,11 +21,14 @@ from rsd_graph.state import Generation, Score, Step
 R = TypeVar("R", bound=RewardModel)
 
 LEAST = 1e-6
-"""Smallest and, from 1, largest trained reward that is taken as it is: its log-odds are finite."""
+"""Trained rewards are clipped to [LEAST, 1 - LEAST], so that their log-odds are finite."""
 
 
 class StepCalibration(BaseModel):
-    """`reward = sigmoid(intercept + value * log_odds(trained) - surprisal * log(1 + nats))`."""
+    """From a trained reward and a surprisal to the probability that the step is right.
+
+    `reward = sigmoid(intercept + value * log_odds(trained) - surprisal * log(1 + nats))`
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +50,7 @@ class CombinedReward(Generic[R]):
     """A trained reward, corrected by the draft's surprisal.
 
     Args:
-        trained: What says how the solution will end.
+        trained: Predicts how the solution will end.
         curve: From the reward file's card.
     """
 
@@ -77,6 +80,6 @@ class CombinedReward(Generic[R]):
 
 
 def log_odds(probability: float) -> float:
-    """Of a probability, kept finite."""
+    """The log-odds of a probability; finite for 0 and 1 too."""
     kept = min(max(probability, LEAST), 1 - LEAST)
     return math.log(kept / (1 - kept))

@@ -1,8 +1,8 @@
 """The draft's own confidence as the reward: no model, no call, no cost.
 
-The surprisal of a step, the negative sum of its tokens' log-probabilities, says how sure the draft was of all of it. A
-curve makes a reward of it: the probability that the step is right. Its two numbers were fitted to solutions of training
-problems of which only the final answer is known (`rsd_graph.evaluation.calibration`).
+The surprisal of a step, the negative sum of its tokens' log-probabilities, measures how sure the draft was of all of
+it. A logistic curve turns it into a reward: the probability that the step is right. Its two parameters were fitted to
+solutions of training problems for which only the final answer is known (`rsd_graph.evaluation.calibration`).
 """
 
 import math
@@ -20,7 +20,7 @@ from rsd_graph.state import Generation, Score, Step
 class ConfidenceReward:
     """`reward = sigmoid(intercept - slope * log(1 + surprisal))`, with the step's surprisal in nats.
 
-    The defaults belong to the embedded draft at temperature 0; for another draft, fit them anew.
+    The defaults were fitted to the embedded draft at temperature 0; fit them again for another draft.
     """
 
     intercept: float = 5.46
@@ -46,7 +46,7 @@ class ConfidenceReward:
 
 
 def is_wordless(generation: Generation) -> bool:
-    """Whether the draft has ended the text at once: there is nothing to be confident of, and the target decides."""
+    """Whether the draft ended the text without a single token: its confidence says nothing, and the target decides."""
     return generation.logprobs is not None and not len(generation.logprobs)
 
 

@@ -1,61 +1,26 @@
-"""A chat model as the judge: the reward is the normalised probability of Yes.
+"""A LangChain chat model as the judge: the reward is the normalised probability of Yes as its first token.
 
-On a vLLM server the two words' probabilities are read as such (`judge`, a recipe of `rewards.prm`); of any other chat
-model, from the likeliest first tokens that it returns (`JudgeReward`).
-
-Measured on the embedded pair, small models are no better than chance at this (README, "Rewards"); a capable judge on a
-server is what it is for.
+The two words' probabilities are looked up among the likeliest first tokens, which is all that most servers return. On
+vLLM, `rewards.families.judge` reads them exactly.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import openai
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from pydantic import SecretStr
 
 from rsd_graph._internal import background
-from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
-from rsd_graph.models.http import model_error
+from rsd_graph.models.http import loopback_client, model_error
 from rsd_graph.models.retries import Retrier, RetryPolicy
-from rsd_graph.protocols import ScoringBackend
+from rsd_graph.rewards.families.judge import question
 from rsd_graph.rewards.prm import step_texts
 from rsd_graph.state import Generation, Score, Step, TokenUsage
-
-QUESTION = """\
-Here is a problem, and the beginning of a solution.
-
-Problem:
-{problem}
-
-Steps so far:
-{steps}
-
-Newest step:
-{candidate}
-
-Is the newest step correct, given the problem and the steps before it? Answer with one word, Yes or No."""
-
-
-YES, NO = "Yes", "No"
-
-
-def question(problem: str, steps: Sequence[str]) -> str:
-    """What the judge is asked about the last of these steps."""
-    *before, newest = steps
-    return QUESTION.format(problem=problem, steps="\n\n".join(before) or "(none)", candidate=newest)
-
-
-async def judge(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
-    """Score the last step by the probability of Yes against No as the judge's first token."""
-    tokens = await engine.chat([{"role": "user", "content": question(problem, steps)}], generation_prompt=True)
-    words = [(await engine.encode(word))[0] for word in (YES, NO)]
-    reading = await engine.labels(tokens, words)
-    yes, no = reading.values
-    return Score(sigmoid(yes - no), reading.usage)
 
 
 class JudgeReward:
@@ -65,8 +30,9 @@ class JudgeReward:
         model: Any chat model that returns top log-probabilities in the OpenAI format, such as `ChatOpenAI`.
         name: What to call the reward.
         turn: Held around each call; for an embedded judge, its model's `turn`.
-        retry: How long to go on asking when it does not answer. The chat model itself should not retry
+        retry: How long to keep asking when it does not answer. The chat model itself should not retry
             (`max_retries=0`).
+        close: Closes the chat model's connections, if they belong to the judge; see `served_judge`.
     """
 
     def __init__(
@@ -76,8 +42,10 @@ class JudgeReward:
         name: str = "judge",
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         retry: RetryPolicy | None = None,
+        close: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.name = name
+        self._close = close
         self._retrier = Retrier(retry)
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
@@ -97,6 +65,14 @@ class JudgeReward:
             await background.call(self._judge(question(problem, step_texts(steps, candidate))))
             for candidate in candidates
         ]
+
+    async def start(self) -> None:
+        """Nothing to load: the chat model's server runs already."""
+
+    async def aclose(self) -> None:
+        """Close the connections that belong to the judge."""
+        if self._close is not None:
+            await background.call(self._close())
 
     async def _judge(self, asked: str) -> Score:
         answer = await self._retrier.ask(lambda: self._ask(asked))
@@ -130,3 +106,37 @@ class JudgeReward:
                 "top log-probabilities, and does the model follow instructions?"
             )
         return mass["yes"] / (mass["yes"] + mass["no"])
+
+
+def served_judge(
+    url: str,
+    *,
+    model: str,
+    api_key: str | None = None,
+    timeout: float = 600,
+    name: str = "judge",
+    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+) -> JudgeReward:
+    """A judge on an OpenAI-compatible server, with connections of its own.
+
+    Args:
+        url: The server's address, with or without `/v1`.
+        model: The name that the server knows the model by.
+        api_key: Sent as a bearer token.
+        timeout: Seconds to wait for one verdict.
+        name: What to call the reward.
+        turn: As for `JudgeReward`.
+    """
+    from langchain_openai import ChatOpenAI
+
+    # ChatOpenAI would otherwise use a client that it shares with every other chat model, and that nobody may close
+    client = loopback_client(url) or openai.DefaultAsyncHttpxClient()
+    chat = ChatOpenAI(
+        base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
+        api_key=SecretStr(api_key or "none"),
+        model=model,
+        timeout=timeout,
+        max_retries=0,  # the reward has its own layer of retries
+        http_async_client=client,
+    )
+    return JudgeReward(chat, name=name, turn=turn, close=client.aclose)

@@ -1,47 +1,44 @@
-"""Process reward models: how one is asked, and where it runs.
+"""A process reward model as the graph's reward.
 
-A *recipe* knows how a model's authors score: prompt layout, step marker, where the reward is read, activation. One file
-each: `skywork`, `qwen_prm`, `math_shepherd`, `rlhflow`, `outcome`, `judge`, `trained`. An *engine* computes:
-`rewards.vllm` on a server; `rewards.transformers`, `rewards.llamacpp` and `models.offline` (vLLM) in this process.
+The family of the model knows how its authors score (`rewards.families`: prompt layout, step marker, where the reward is
+read, activation). A scoring backend computes: `models.vllm_scorer` on a server; `models.transformers_scorer`,
+`models.llamacpp_scorer` and `models.vllm_engine` in this process. `process_reward` puts the two together for a server.
 
-    reward = ProcessReward(skywork, VLLMScorer("http://127.0.0.1:8002"))
-
-RSD needs the newest step's reward and no other (arXiv 2501.19324, algorithm 1). All models here are causal, so that the
-prompt can end where that reward is read: what comes behind cannot change it, and what stands before it is found in a
-server's prefix cache. A step costs its own tokens, however long the answer has grown.
+RSD needs the newest step's reward and no other (arXiv 2501.19324, algorithm 1). All models here are causal, so the
+prompt can end where that reward is read: what follows cannot change it, and what precedes it is in the server's prefix
+cache. A step costs its own tokens, however long the response has grown.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.protocols import ScoringBackend
+from rsd_graph.rewards.family import ScoreLastStep
 from rsd_graph.state import Generation, Score, Step
-
-Recipe = Callable[[ScoringBackend, str, Sequence[str]], Coroutine[Any, Any, Score]]
-"""Scores the last of some steps: (engine, problem, steps' texts) -> score."""
 
 
 class ProcessReward:
     """A process reward model as the graph's reward.
 
     Args:
-        recipe: How the model's authors score.
-        engine: Where it runs.
+        score_last_step: How the model's authors score; `families.score_last_step` gives it by kind.
+        backend: Where the model runs.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
     """
 
-    def __init__(self, recipe: Recipe, engine: ScoringBackend, *, parameters: float | None = None) -> None:
-        self.engine = engine
+    def __init__(
+        self, score_last_step: ScoreLastStep, backend: ScoringBackend, *, parameters: float | None = None
+    ) -> None:
+        self.backend = backend
         self.parameters = parameters
-        self._recipe = recipe
+        self._score_last_step = score_last_step
 
     @property
     def name(self) -> str:
         """What to call it in messages and tables."""
-        return self.engine.name
+        return self.backend.name
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
@@ -49,16 +46,20 @@ class ProcessReward:
         """See `RewardModel.score`."""
         problem = messages[-1].text
         return await asyncio.gather(
-            *(self._recipe(self.engine, problem, step_texts(steps, candidate)) for candidate in candidates)
+            *(self._score_last_step(self.backend, problem, step_texts(steps, candidate)) for candidate in candidates)
         )
 
+    async def start(self) -> None:
+        """Start the backend."""
+        await self.backend.start()
+
     async def aclose(self) -> None:
-        """Close the engine."""
-        await self.engine.aclose()
+        """Close the backend."""
+        await self.backend.aclose()
 
 
 def step_texts(steps: Sequence[Step], candidate: Generation) -> list[str]:
-    """The steps as a reward model sees them: one that a token limit cut is one with what goes on behind it."""
+    """The steps as a reward model sees them: one that a token limit cut is joined with its continuation."""
     texts: list[str] = []
     cut = False
     everything: list[Step | Generation] = [*steps, candidate]

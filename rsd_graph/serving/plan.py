@@ -5,7 +5,6 @@ where most memory is left. What a GPU has left behind all weights is shared even
 key-value caches.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from shlex import join
 
 from rsd_graph.config import PORTS, ROLES, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.rewards.families import FAMILIES
 from rsd_graph.serving.gpus import GPU, IN_ORDER
 
 USABLE = 0.92
@@ -28,9 +28,6 @@ BYTES_A_PARAMETER = (
     (r"fp8|int8|w8a8|8bit", 1.05),
 )
 SIZE_IN_NAME = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
-
-LAST_STEP = {"architectures": ["Qwen2ForLastStepReward"]}
-"""Qwen2.5-Math-PRM read at the last token (`serving.architectures`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +198,8 @@ def engine_flags(model: ModelConfig, place: Place) -> list[str]:
         flags += ["--max-model-len", str(model.context)]
     flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files
     flags += ["--enable-prefix-caching"]
-    if isinstance(model, RewardConfig) and model.resolved_kind == "qwen-prm":
-        flags += ["--hf-overrides", json.dumps(LAST_STEP)]
+    if isinstance(model, RewardConfig) and model.resolved_kind in FAMILIES:
+        flags += FAMILIES[model.resolved_kind].vllm_flags
     return [*flags, *model.flags]
 
 

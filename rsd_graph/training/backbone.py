@@ -12,7 +12,8 @@ from transformers.utils import logging
 
 from rsd_graph.errors import WeightsError
 from rsd_graph.models.weights import sha256_of
-from rsd_graph.rewards.trained.format import LABELS, SAMPLE, SYSTEM_PROMPT, Base, fingerprint, opening
+from rsd_graph.rewards.families.trained import LABELS, SAMPLE, SYSTEM_PROMPT, fingerprint, opening
+from rsd_graph.rewards.trained.format import Base
 from rsd_graph.rewards.trained.gguf import NAMES
 
 PROJECTIONS = tuple(NAMES)

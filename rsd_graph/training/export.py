@@ -7,12 +7,12 @@ import torch
 from safetensors import SafetensorError
 
 from rsd_graph.errors import WeightsError
-from rsd_graph.rewards.trained.format import TrainedReward
+from rsd_graph.rewards.trained.file import RewardFile
 from rsd_graph.rewards.trained.gguf import require_base
 from rsd_graph.training.backbone import Backbone
 
 
-def export(reward: TrainedReward, base: Path, folder: Path) -> None:
+def export(reward: RewardFile, base: Path, folder: Path) -> None:
     """Write the base's first layers with the reward merged in, in float32, and its tokenizer.
 
     Half precision rounds the reading's large and opposed numbers: serve it with `--dtype float32`.

@@ -12,7 +12,7 @@ from torch import Tensor
 from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import WeightsError
 from rsd_graph.rewards.confidence import surprisal
-from rsd_graph.rewards.trained.format import DELIMITER
+from rsd_graph.rewards.families.trained import DELIMITER
 from rsd_graph.training.backbone import Backbone
 from rsd_graph.training.labels import Labels
 

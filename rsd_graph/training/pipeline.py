@@ -15,7 +15,8 @@ from rsd_graph.data.problems import Problem
 from rsd_graph.data.solutions import Solution, joined, read_solutions
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.protocols import StepGenerator
-from rsd_graph.rewards.trained.format import Card, TrainedReward
+from rsd_graph.rewards.trained.file import RewardFile
+from rsd_graph.rewards.trained.format import Card
 from rsd_graph.settings import RSDSettings
 from rsd_graph.training.backbone import Backbone
 from rsd_graph.training.fitting import Plan, fit, split
@@ -174,7 +175,7 @@ async def label_steps(
 
 def train(
     draft: Path, solutions: list[Solution], labels: Sequence[Labels], options: Options, folder: Folder, watch: Watch
-) -> TrainedReward:
+) -> RewardFile:
     """The last stages: read, train, calibrate.
 
     Args:
@@ -229,7 +230,7 @@ def train(
         curve=fitted.curve,
         training={**figures, "rsd-graph": version("rsd-graph")},
     )
-    return TrainedReward(card, fitted.scale, fitted.updates)
+    return RewardFile(card, fitted.scale, fitted.updates)
 
 
 def ready(solutions: Sequence[Solution]) -> list[Solution]:

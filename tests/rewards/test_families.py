@@ -1,6 +1,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,21 +10,21 @@ from langchain_core.messages import HumanMessage
 from rsd_graph import Generation, Step, TokenUsage
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import Reading, Turn
-from rsd_graph.rewards.families import RECIPES
+from rsd_graph.rewards.families import FAMILIES, recognize
+from rsd_graph.rewards.families.judge import judge
 from rsd_graph.rewards.families.math_shepherd import math_shepherd
-from rsd_graph.rewards.families.outcome import Outcome
+from rsd_graph.rewards.families.outcome import outcome
 from rsd_graph.rewards.families.qwen_prm import SYSTEM_PROMPT, qwen_prm
 from rsd_graph.rewards.families.rlhflow import rlhflow
 from rsd_graph.rewards.families.skywork import skywork
-from rsd_graph.rewards.judge import judge
-from rsd_graph.rewards.kinds import kind_of
-from rsd_graph.rewards.prm import ProcessReward, Recipe, step_texts
+from rsd_graph.rewards.family import ScoreLastStep
+from rsd_graph.rewards.prm import ProcessReward, step_texts
 
 USAGE = TokenUsage(prompt=9)
 
 
 class Characters:
-    """An engine whose tokens are characters; known markers are one token, below 0."""
+    """A backend whose tokens are characters; known markers are one token, below 0."""
 
     name = "characters"
 
@@ -62,65 +63,65 @@ class Characters:
         return "".join(chr(token) if token >= 0 else self.markers[-1 - token] for token in tokens)
 
 
-def score(recipe: Recipe, engine: Any, *steps: str) -> float:
-    scored = asyncio.run(recipe(engine, "2+2?", steps))
+def score(score_last_step: ScoreLastStep, backend: Any, *steps: str) -> float:
+    scored = asyncio.run(score_last_step(backend, "2+2?", steps))
     assert scored.usage == USAGE
     return scored.reward
 
 
-def test_skywork_reads_the_sigmoid_behind_each_steps_end() -> None:
+def test_skywork_reads_the_sigmoid_after_each_steps_end() -> None:
     """The problem and a line break, then each step and one token for its end: the delimiter's last."""
-    engine = Characters(math.log(3))
-    assert score(skywork, engine, "one", "", "two") == pytest.approx(0.75)
-    assert engine.prompt == "<|endoftext|>2+2?\none\n\ntwo\n"
+    backend = Characters(math.log(3))
+    assert score(skywork, backend, "one", "", "two") == pytest.approx(0.75)
+    assert backend.prompt == "<|endoftext|>2+2?\none\n\ntwo\n"
 
 
 def test_qwens_reward_is_the_second_of_two_labels_at_the_last_marker() -> None:
-    """What closes the turn behind it is left out."""
-    engine = Characters(0.0, math.log(3))
-    assert score(qwen_prm, engine, "one", "two <extra_0> x") == pytest.approx(0.75)
-    assert engine.prompt == (
+    """What closes the turn after it is left out."""
+    backend = Characters(0.0, math.log(3))
+    assert score(qwen_prm, backend, "one", "two <extra_0> x") == pytest.approx(0.75)
+    assert backend.prompt == (
         f"[system]{SYSTEM_PROMPT}[end][user]2+2?[end][assistant]one<extra_0>two <extra_0> x<extra_0>"
     )
 
 
-def test_math_shepherd_asks_for_plus_or_minus_behind_the_tag() -> None:
+def test_math_shepherd_asks_for_plus_or_minus_after_the_tag() -> None:
     """One line a step, each with its number once."""
-    engine = Characters(math.log(0.6), math.log(0.2), markers=["ки"])
-    recipe = math_shepherd
+    backend = Characters(math.log(0.6), math.log(0.2), markers=["ки"])
     with pytest.raises(RewardError, match="no Math-Shepherd"):  # `+ -` are three characters
-        score(recipe, engine, "one")
-    engine.markers += ["+", " -"]
-    assert score(recipe, engine, "one", "Step 2: two") == pytest.approx(0.75)
-    assert engine.prompt == "^2+2? Step 1: one ки\nStep 2: two ки"
-    assert engine.asked_labels == ["+", " -"]
+        score(math_shepherd, backend, "one")
+    backend.markers += ["+", " -"]
+    assert score(math_shepherd, backend, "one", "Step 2: two") == pytest.approx(0.75)
+    assert backend.prompt == "^2+2? Step 1: one ки\nStep 2: two ки"
+    assert backend.asked_labels == ["+", " -"]
 
 
 def test_rlhflow_takes_each_step_as_a_turn() -> None:
     """Earlier ones were answered with a plus; the next answer's first token is read."""
-    engine = Characters(math.log(0.3), math.log(0.1))
-    assert score(rlhflow, engine, "one", "two") == pytest.approx(0.75)
-    assert engine.prompt == "[user]2+2? one[end][assistant]+[end][user]two[end][assistant]"
-    assert engine.asked_labels == ["+", "-"]
+    backend = Characters(math.log(0.3), math.log(0.1))
+    assert score(rlhflow, backend, "one", "two") == pytest.approx(0.75)
+    assert backend.prompt == "[user]2+2? one[end][assistant]+[end][user]two[end][assistant]"
+    assert backend.asked_labels == ["+", "-"]
 
 
 def test_an_outcome_model_maps_its_number_into_the_range() -> None:
     """One label by a logistic curve, two by their softmax; three are none of ours."""
-    engine = Characters(3.0)
-    assert score(Outcome(centre=1.0, scale=2.0), engine, "one", "two") == pytest.approx(1 / (1 + math.exp(-1)))
-    assert engine.prompt == "[user]2+2?[end][assistant]one\n\ntwo[end]"
-    assert score(Outcome(), Characters(0.0, math.log(3)), "one") == pytest.approx(0.75)
+    backend = Characters(3.0)
+    shifted = partial(outcome, centre=1.0, scale=2.0)
+    assert score(shifted, backend, "one", "two") == pytest.approx(1 / (1 + math.exp(-1)))
+    assert backend.prompt == "[user]2+2?[end][assistant]one\n\ntwo[end]"
+    assert score(outcome, Characters(0.0, math.log(3)), "one") == pytest.approx(0.75)
     with pytest.raises(RewardError, match="3 labels"):
-        score(Outcome(), Characters(1.0, 2.0, 3.0), "one")
+        score(outcome, Characters(1.0, 2.0, 3.0), "one")
 
 
 def test_the_judge_is_asked_for_yes_or_no() -> None:
     """The same question as a chat model gets, and the two words' own tokens."""
-    engine = Characters(math.log(0.3), math.log(0.1), markers=["Yes", "No"])
-    assert score(judge, engine, "one", "two") == pytest.approx(0.75)
-    assert "Steps so far:\none\n\nNewest step:\ntwo\n" in engine.prompt
-    assert engine.prompt.endswith("[end][assistant]")
-    assert engine.asked_labels == ["Yes", "No"]
+    backend = Characters(math.log(0.3), math.log(0.1), markers=["Yes", "No"])
+    assert score(judge, backend, "one", "two") == pytest.approx(0.75)
+    assert "Steps so far:\none\n\nNewest step:\ntwo\n" in backend.prompt
+    assert backend.prompt.endswith("[end][assistant]")
+    assert backend.asked_labels == ["Yes", "No"]
 
 
 def test_a_model_that_lacks_the_marker_is_refused() -> None:
@@ -145,12 +146,12 @@ def test_a_step_that_was_cut_goes_on_in_the_next() -> None:
 
 
 def test_a_process_reward_scores_each_candidate() -> None:
-    """As the step behind those that are kept."""
-    engine = Characters(0.0)
+    """As the step after those that are kept."""
+    backend = Characters(0.0)
     candidates = [Generation("x", "delimiter"), Generation("y", "eos")]
-    scores = asyncio.run(ProcessReward(skywork, engine).score([HumanMessage("p")], [Step("a", "draft")], candidates))
+    scores = asyncio.run(ProcessReward(skywork, backend).score([HumanMessage("p")], [Step("a", "draft")], candidates))
     assert [each.reward for each in scores] == [0.5, 0.5]
-    assert engine.prompt.startswith("<|endoftext|>p\na\n")
+    assert backend.prompt.startswith("<|endoftext|>p\na\n")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_process_reward_scores_each_candidate() -> None:
         ("Qwen/Qwen2.5-Math-RM-72B", None),
     ],
 )
-def test_known_models_are_told_by_their_names(model: str, kind: str | None) -> None:
+def test_known_models_are_recognized_by_name(model: str, kind: str | None) -> None:
     """As they are called on the hub, or in a folder."""
-    assert kind_of(model) == kind
-    assert kind is None or kind in RECIPES
+    assert recognize(model) == kind
+    assert kind is None or kind in FAMILIES

@@ -8,8 +8,10 @@ import pytest
 
 from rsd_graph.errors import ChecksumError, RewardError, WeightsError
 from rsd_graph.protocols import Turn
-from rsd_graph.rewards.trained.format import Base, Card, Trained, TrainedReward, fingerprint, load_reward
-from rsd_graph.rewards.trained.gguf import combined_reward
+from rsd_graph.rewards.families.trained import TrainedScore, fingerprint
+from rsd_graph.rewards.trained.embedded import combined_reward
+from rsd_graph.rewards.trained.file import RewardFile, load_reward
+from rsd_graph.rewards.trained.format import Base, Card
 from rsd_graph.state import Score
 from tests.rewards.test_families import Characters, score
 
@@ -24,10 +26,10 @@ class Slow(Characters):
         return await super().chat(turns, generation_prompt=generation_prompt)
 
 
-def a_reward() -> TrainedReward:
+def a_reward() -> RewardFile:
     rng = np.random.default_rng(0)
     update = (rng.normal(size=(2, 4)).astype(np.float16), rng.normal(size=(8, 2)).astype(np.float16))
-    return TrainedReward(CARD, rng.normal(size=4).astype(np.float32), {"layers.1.mlp.up_proj": update})
+    return RewardFile(CARD, rng.normal(size=4).astype(np.float32), {"layers.1.mlp.up_proj": update})
 
 
 def test_a_reward_file_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -79,40 +81,40 @@ def test_a_file_that_says_nothing_of_confidence_is_not_combined(tmp_path: Path) 
     """It can be used alone, as the message says."""
     file = tmp_path / "reward.safetensors"
     a_reward().save(file)
-    with pytest.raises(RewardError, match="use it alone"):
+    with pytest.raises(RewardError, match="Use it alone"):
         combined_reward(file)
 
 
 def test_the_reward_is_read_behind_the_newest_steps_delimiter() -> None:
     """In the draft's own conversation; the difference of the labels, shifted by the centre."""
-    engine = Characters(math.log(3) + 1.0, 1.0)
-    recipe = Trained(centre=0.0, system_prompt="Think.")
-    assert score(recipe, engine, "one", "two") == pytest.approx(0.75)
-    assert engine.prompt == "[system]Think.[end][user]2+2?[end][assistant]one\n\ntwo\n\n"
-    assert engine.asked_labels == ["Y", "N"]  # the first token of each; an engine of characters has no longer ones
-    assert score(Trained(centre=math.log(3)), engine, "one") == pytest.approx(0.5)
+    backend = Characters(math.log(3) + 1.0, 1.0)
+    score_step = TrainedScore(centre=0.0, system_prompt="Think.")
+    assert score(score_step, backend, "one", "two") == pytest.approx(0.75)
+    assert backend.prompt == "[system]Think.[end][user]2+2?[end][assistant]one\n\ntwo\n\n"
+    assert backend.asked_labels == ["Y", "N"]  # the first token of each; a backend of characters has no longer ones
+    assert score(TrainedScore(centre=math.log(3)), backend, "one") == pytest.approx(0.5)
 
 
 def test_another_template_is_refused_by_name() -> None:
     """Before any reward is given."""
-    engine = Characters(1.0, 0.0)
+    backend = Characters(1.0, 0.0)
     with pytest.raises(RewardError, match="another chat template or tokenizer"):
-        asyncio.run(Trained(template="of another model")(engine, "2+2?", ["one"]))
-    assert engine.prompt == ""
+        asyncio.run(TrainedScore(template="of another model")(backend, "2+2?", ["one"]))
+    assert backend.prompt == ""
 
 
 def test_the_right_template_passes() -> None:
-    """The fingerprint is taken of what the engine renders; also where several steps come at once."""
-    engine = Characters(1.0, 0.0)
+    """The fingerprint is taken of what the backend renders; also where several steps come at once."""
+    backend = Characters(1.0, 0.0)
 
     async def sample() -> str:
-        from rsd_graph.rewards.trained.format import SAMPLE, opening
+        from rsd_graph.rewards.families.trained import SAMPLE, opening
 
-        return fingerprint(await engine.chat(opening("", SAMPLE), generation_prompt=True))
+        return fingerprint(await backend.chat(opening("", SAMPLE), generation_prompt=True))
 
-    recipe = Trained(template=asyncio.run(sample()), system_prompt="")
+    score_step = TrainedScore(template=asyncio.run(sample()), system_prompt="")
 
     async def at_once() -> list[Score]:
-        return await asyncio.gather(*(recipe(Slow(1.0, 0.0), "2+2?", ["one"]) for _ in range(3)))
+        return await asyncio.gather(*(score_step(Slow(1.0, 0.0), "2+2?", ["one"]) for _ in range(3)))
 
     assert all(scored.reward > 0.5 for scored in asyncio.run(at_once()))

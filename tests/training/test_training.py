@@ -23,7 +23,7 @@ from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.weights import TINY
 from rsd_graph.rewards.prm import ProcessReward
-from rsd_graph.rewards.trained.format import Trained, TrainedReward, load_reward
+from rsd_graph.rewards.trained.file import RewardFile, load_reward
 from rsd_graph.rewards.trained.gguf import merge
 from rsd_graph.training.backbone import PROJECTIONS, Backbone, check_architecture, identity
 from rsd_graph.training.export import export
@@ -53,7 +53,7 @@ class Silent:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedReward:
+def trained(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> RewardFile:
     """A reward of the family `lora` on six layers of the tiny model, two of them changed."""
     solutions = some_solutions(60)
     labels = [[0.5, float(solution.correct)] for solution in solutions]
@@ -65,9 +65,9 @@ def llamacpp(file: Path) -> LlamaCppScorer:
     return LlamaCppScorer(EmbeddedLlamaCpp(file, slots=1, context=2048))
 
 
-def rewards(engine: Any, reward: TrainedReward, solutions: list[Solution]) -> np.ndarray:
+def rewards(engine: Any, reward: RewardFile, solutions: list[Solution]) -> np.ndarray:
     async def score() -> list[float]:
-        model = ProcessReward(Trained.of(reward.card), engine)
+        model = ProcessReward(reward.card.score(), engine)
         found = []
         for solution in solutions:
             first, second = solution.steps
@@ -80,7 +80,7 @@ def rewards(engine: Any, reward: TrainedReward, solutions: list[Solution]) -> np
 
 
 def test_llamacpp_and_transformers_give_the_same_reward(
-    trained: TrainedReward, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: RewardFile, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Grafted on the GGUF file and exported as a checkpoint, with changes to every kind of weight."""
     rng = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def test_llamacpp_and_transformers_give_the_same_reward(
 
 
 def test_the_reward_tells_right_from_wrong(
-    trained: TrainedReward, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: RewardFile, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of solutions that it has not learned from."""
     monkeypatch.setenv("RSD_CACHE", str(tmp_path))
@@ -114,14 +114,14 @@ def test_the_reward_tells_right_from_wrong(
 
 
 def test_a_step_costs_its_own_tokens_however_long_the_prefix(
-    trained: TrainedReward, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: RewardFile, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Step 40 as step 5."""
     monkeypatch.setenv("RSD_CACHE", str(tmp_path))
     engine = llamacpp(merge(trained, tiny_weights, TINY.sha256))
 
     async def computed() -> list[int]:
-        model = ProcessReward(Trained.of(trained.card), engine)
+        model = ProcessReward(trained.card.score(), engine)
         kept: list[Step] = []
         costs = []
         for number in range(10, 50):
@@ -136,7 +136,7 @@ def test_a_step_costs_its_own_tokens_however_long_the_prefix(
     assert costs[39] == costs[4] < 30
 
 
-def test_another_model_is_refused_by_name(trained: TrainedReward, tiny_weights: Path) -> None:
+def test_another_model_is_refused_by_name(trained: RewardFile, tiny_weights: Path) -> None:
     """Another model, another quantisation: whatever has other bytes."""
     with pytest.raises(RewardError, match=f"trained on {tiny_weights.name} .* another quantisation"):
         merge(trained, tiny_weights, "00ff")

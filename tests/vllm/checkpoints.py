@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from rsd_graph.models.weights import DRAFT, TINY, Weights, cache_directory, locate
-from rsd_graph.rewards.trained.format import SHIPPED, load_reward
+from rsd_graph.rewards.trained.file import SHIPPED, load_reward
 from rsd_graph.training.export import export
 
 SMALL = {

@@ -1,7 +1,6 @@
 """Rewards through a real vLLM server, against plain transformers, on tiny random checkpoints."""
 
 import asyncio
-import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +14,7 @@ from rsd_graph.models.replicas import NO_RETRY
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm_scorer import VLLMScorer
 from rsd_graph.protocols import ScoringBackend
-from rsd_graph.rewards.families import RECIPES
-from rsd_graph.serving.plan import LAST_STEP
+from rsd_graph.rewards.families import FAMILIES, score_last_step
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import serving
 from tests.vllm.metrics import counters
@@ -51,7 +49,7 @@ class Served(NamedTuple):
 
     kind: str
     url: str
-    engine: VLLMScorer
+    backend: VLLMScorer
     reference: TransformersScorer
 
 
@@ -62,22 +60,22 @@ def served(request: pytest.FixtureRequest, logs: Path) -> Iterator[Served]:
     """Each reward model in turn; the judge is the real draft, and the trained reward the shipped one, exported."""
     kind: str = request.param
     model = checkpoint({"judge": "draft"}.get(kind, kind))
-    flags = ("--hf-overrides", json.dumps(LAST_STEP)) if kind == "qwen-prm" else ()
+    flags = FAMILIES[kind].vllm_flags
     with serving(model, logs / kind, *flags) as url:
-        engine = VLLMScorer(url, retry=NO_RETRY)
-        yield Served(kind, url, engine, TransformersScorer(model, dtype="float32"))
-        background.run(engine.aclose())
+        backend = VLLMScorer(url, retry=NO_RETRY)
+        yield Served(kind, url, backend, TransformersScorer(model, head=FAMILIES[kind].head, dtype="float32"))
+        background.run(backend.aclose())
 
 
-def reward(engine: ScoringBackend, kind: str, problem: str, steps: list[str]) -> float:
-    return asyncio.run(RECIPES[kind](engine, problem, steps)).reward
+def reward(backend: ScoringBackend, kind: str, problem: str, steps: list[str]) -> float:
+    return asyncio.run(score_last_step(kind)(backend, problem, steps)).reward
 
 
 def test_a_reward_is_what_transformers_computes(served: Served) -> None:
     """Within 1e-3, over odd problems and steps, and not the same number for all of them."""
     draw = random.Random(0)
     pairs = [(draw.choice(PROBLEMS), draw.choices(STEPS, k=draw.randint(1, 6))) for _ in range(PAIRS)]
-    ours = [reward(served.engine, served.kind, *pair) for pair in pairs]
+    ours = [reward(served.backend, served.kind, *pair) for pair in pairs]
     reference = [reward(served.reference, served.kind, *pair) for pair in pairs]
     worst = max(abs(one - other) for one, other in zip(ours, reference, strict=True))
     print(f"\n{served.kind}: {PAIRS} pairs, largest difference {worst:.1e}, rewards {min(ours):.3f} to {max(ours):.3f}")
@@ -87,7 +85,7 @@ def test_a_reward_is_what_transformers_computes(served: Served) -> None:
 
 def test_a_step_costs_its_own_tokens(served: Served) -> None:
     """From the server's own metrics: as much at the 40th step as at the 5th."""
-    early, late = computed_early_and_late(served.engine, served.url, served.kind)
+    early, late = computed_early_and_late(served.backend, served.url, served.kind)
     print(f"\n{served.kind}: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
     assert late <= 1.5 * early
 
@@ -95,14 +93,14 @@ def test_a_step_costs_its_own_tokens(served: Served) -> None:
 def test_a_prompt_beyond_the_context_is_a_named_stop(served: Served) -> None:
     """Not a crash, and not tried again."""
     with pytest.raises(ContextOverflowError):
-        reward(served.engine, served.kind, "word " * 9000, ["x"])
+        reward(served.backend, served.kind, "word " * 9000, ["x"])
 
 
 def test_the_wrong_kind_is_an_error_that_says_so(served: Served) -> None:
     """A language model has no reward head, and a reward model no next token."""
     wrong = "skywork" if served.kind in ("judge", "rlhflow", "math-shepherd", "trained") else "rlhflow"
     with pytest.raises(ModelResponseError):
-        reward(served.engine, wrong, "p", ["x"])
+        reward(served.backend, wrong, "p", ["x"])
 
 
 @pytest.mark.parametrize(
@@ -112,24 +110,24 @@ def test_the_wrong_kind_is_an_error_that_says_so(served: Served) -> None:
 def test_token_wise_pooling_encodes_everything_again(kind: str, flags: Sequence[str], logs: Path) -> None:
     """How vLLM serves these models otherwise: the same rewards, at a price that grows with the answer."""
     with serving(checkpoint(kind), logs / f"{kind}-token-wise", *flags) as url:
-        engine = VLLMScorer(url, retry=NO_RETRY)
-        reference = TransformersScorer(checkpoint(kind), dtype="float32")
+        backend = VLLMScorer(url, retry=NO_RETRY)
+        reference = TransformersScorer(checkpoint(kind), head=FAMILIES[kind].head, dtype="float32")
         for problem in PROBLEMS:
-            ours = reward(engine, kind, problem, list(STEPS))
+            ours = reward(backend, kind, problem, list(STEPS))
             assert ours == pytest.approx(reward(reference, kind, problem, list(STEPS)), abs=1e-3)
-        early, late = computed_early_and_late(engine, url, kind)
+        early, late = computed_early_and_late(backend, url, kind)
         print(f"\n{kind}, token-wise: {early:.0f} tokens a step around step 8, {late:.0f} around step 36")
         assert late > 3 * early
-        background.run(engine.aclose())
+        background.run(backend.aclose())
 
 
-def computed_early_and_late(engine: ScoringBackend, url: str, kind: str) -> tuple[float, float]:
+def computed_early_and_late(backend: ScoringBackend, url: str, kind: str) -> tuple[float, float]:
     """Prompt tokens that the server computed for a step, of 40: the mean of steps 5 to 12, and of 33 to 40."""
     steps: list[str] = []
     costs = []
     for number in range(40):
         steps.append(f"{number}. {STEP}")
         before = counters(url)["computed"]
-        reward(engine, kind, "How many apples?", steps)
+        reward(backend, kind, "How many apples?", steps)
         costs.append(counters(url)["computed"] - before)
     return sum(costs[4:12]) / 8, sum(costs[32:40]) / 8

@@ -16,7 +16,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from rsd_graph import Generation, RSDSettings, TokenUsage, create_rsd_graph
-from rsd_graph.assembly import Assembly, assemble
+from rsd_graph.assembly import assemble
 from rsd_graph.config import ROLES, Config, Role, load_config
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import RSDEvent
@@ -208,8 +208,6 @@ async def run(
     config: Config, problems: list[str], on_kept: Callable[[int], None] = lambda _: None
 ) -> list[dict[str, Any]]:
     """Solve the problems side by side; `on_kept` is told how many steps all of them have kept so far."""
-    models: Assembly = await assemble(config)
-    graph = create_rsd_graph(models.draft, models.target, models.reward)
     context = RSDSettings(weighting="constant", max_steps=4, max_step_tokens=32)
     kept = 0
 
@@ -224,7 +222,6 @@ async def run(
                 on_kept(kept)
         return cast("dict[str, Any]", output)
 
-    try:
+    async with assemble(config) as models:
+        graph = create_rsd_graph(models.draft, models.target, models.reward)
         return await asyncio.gather(*(solve(problem) for problem in problems))
-    finally:
-        await models.aclose()

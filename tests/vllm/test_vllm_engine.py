@@ -13,7 +13,9 @@ from rsd_graph.config import load_config
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm_engine import OfflineEngine
-from rsd_graph.rewards.families import RECIPES
+from rsd_graph.rewards.families.judge import judge
+from rsd_graph.rewards.families.skywork import SKYWORK, skywork
+from rsd_graph.rewards.prm import ProcessReward
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import ENGINE_FLAGS
 
@@ -34,10 +36,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assembly]:
         )
         + 'kind = "skywork"\n'
     )
-    assembled = background.run(assemble(load_config(file)))
+    assembling = assemble(load_config(file))
+    assembled = background.run(assembling.__aenter__())
     background.run(assembled.start())
     yield assembled
-    background.run(assembled.aclose())
+    background.run(assembling.__aexit__(None, None, None))
 
 
 def test_a_run_needs_no_server(models: Assembly) -> None:
@@ -53,12 +56,13 @@ def test_a_run_needs_no_server(models: Assembly) -> None:
 
 
 def test_rewards_are_those_of_transformers(models: Assembly) -> None:
-    """Through the same recipe."""
-    engine = next(each for each in models.running if isinstance(each, OfflineEngine) and "skywork" in each.name)
-    reference = TransformersScorer(checkpoint("skywork"), dtype="float32")
+    """Through the same scoring."""
+    engine = models.reward.backend if isinstance(models.reward, ProcessReward) else None
+    assert engine is not None
+    reference = TransformersScorer(checkpoint("skywork"), head=SKYWORK.head, dtype="float32")
     for count in range(1, len(STEPS) + 1):
         ours, theirs = (
-            asyncio.run(RECIPES["skywork"](each, "What is 2+2?", STEPS[:count])).reward for each in (engine, reference)
+            asyncio.run(skywork(each, "What is 2+2?", STEPS[:count])).reward for each in (engine, reference)
         )
         assert ours == pytest.approx(theirs, abs=1e-3)
 
@@ -78,8 +82,8 @@ def test_steps_end_and_overflow_as_on_a_server(models: Assembly) -> None:
 
 
 def test_labels_are_read_from_a_language_model(models: Assembly) -> None:
-    """As on a server: here by the judge's recipe."""
+    """As on a server: here by the judge's scoring."""
     engine = next(each for each in models.running if isinstance(each, OfflineEngine) and each.name.endswith("draft"))
     reference = TransformersScorer(checkpoint("draft"), dtype="float32")
-    ours, theirs = (asyncio.run(RECIPES["judge"](each, "What is 2+2?", STEPS)).reward for each in (engine, reference))
+    ours, theirs = (asyncio.run(judge(each, "What is 2+2?", STEPS)).reward for each in (engine, reference))
     assert ours == pytest.approx(theirs, abs=1e-3)

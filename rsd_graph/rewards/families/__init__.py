@@ -1,21 +1,58 @@
-"""The recipe of each kind of reward model."""
+"""Process reward models by family: one file each, and one row each in the table below.
 
-from rsd_graph.rewards.families.math_shepherd import math_shepherd
-from rsd_graph.rewards.families.outcome import Outcome
-from rsd_graph.rewards.families.qwen_prm import qwen_prm
-from rsd_graph.rewards.families.rlhflow import rlhflow
-from rsd_graph.rewards.families.skywork import skywork
-from rsd_graph.rewards.judge import judge
-from rsd_graph.rewards.prm import Recipe
-from rsd_graph.rewards.trained.format import Trained
+To add a family, write its file and its row: it is then recognized by its served name, accepted as a `kind`, served with
+the right flags and read from its own head.
+"""
 
-RECIPES: dict[str, Recipe] = {
-    "skywork": skywork,
-    "qwen-prm": qwen_prm,
-    "math-shepherd": math_shepherd,
-    "rlhflow": rlhflow,
-    "outcome": Outcome(),
-    "judge": judge,
-    "trained": Trained(),
+import re
+from functools import partial
+
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.rewards.families.judge import JUDGE
+from rsd_graph.rewards.families.math_shepherd import MATH_SHEPHERD
+from rsd_graph.rewards.families.outcome import OUTCOME
+from rsd_graph.rewards.families.qwen_prm import QWEN_PRM
+from rsd_graph.rewards.families.rlhflow import RLHFLOW
+from rsd_graph.rewards.families.skywork import SKYWORK
+from rsd_graph.rewards.families.trained import TRAINED
+from rsd_graph.rewards.family import Family, ScoreLastStep
+
+FAMILIES: dict[str, Family] = {
+    "skywork": SKYWORK,
+    "qwen-prm": QWEN_PRM,
+    "math-shepherd": MATH_SHEPHERD,
+    "rlhflow": RLHFLOW,
+    "outcome": OUTCOME,
+    "judge": JUDGE,
+    "trained": TRAINED,
 }
-"""By the `kind` of `[reward]` in `rsd.toml`."""
+"""By `kind`, as in `rsd.toml`."""
+
+
+def recognize(model: str) -> str | None:
+    """The kind of the model with this name, on the hub or in a path; None for a name that no family claims."""
+    for kind, family in FAMILIES.items():
+        if family.names and re.search(family.names, model, re.IGNORECASE):
+            return kind
+    return None
+
+
+def family(kind: str) -> Family:
+    """The family of this kind.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if kind not in FAMILIES:
+        raise ConfigurationError(f"{kind!r} is no kind of process reward model; there are {', '.join(FAMILIES)}")
+    return FAMILIES[kind]
+
+
+def score_last_step(kind: str, **options: float) -> ScoreLastStep:
+    """How models of this kind score a step. Of the options, the family takes those that it knows.
+
+    Raises:
+        ConfigurationError: there is no such kind.
+    """
+    chosen = family(kind)
+    return partial(chosen.score, **{name: options[name] for name in chosen.options if name in options})

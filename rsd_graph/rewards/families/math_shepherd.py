@@ -1,10 +1,10 @@
 """Math-Shepherd (peiyi9979/math-shepherd-mistral-7b-prm).
 
-A Mistral 7B that answers `+` or `-` behind each step's tag. The prompt is the problem, a space, and a line for each
-step, `Step 1: ... ки`; the reward is the probability of `+` against `-` as the token behind the last tag.
+A Mistral 7B that answers `+` or `-` after each step's tag. The prompt is the problem, a space, and a line for each
+step, `Step 1: ... ки`; the reward is the probability of `+` against `-` as the token after the last tag.
 https://huggingface.co/peiyi9979/math-shepherd-mistral-7b-prm (arXiv 2312.08935)
 
-A step that already says its number keeps it.
+A step that already begins with its number keeps it.
 """
 
 import re
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import ScoringBackend
+from rsd_graph.rewards.family import Family
 from rsd_graph.state import Score
 
 TAG = "ки"
@@ -20,15 +21,18 @@ VERDICTS = "+ -"
 NUMBERED = re.compile(r"\s*Step \d+:")
 
 
-async def math_shepherd(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
+async def math_shepherd(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Math-Shepherd's authors do."""
-    verdicts = await engine.encode(VERDICTS)
+    verdicts = await backend.encode(VERDICTS)
     if len(verdicts) != len(VERDICTS.split()):
-        raise RewardError(f"{engine.name} has no single tokens for {VERDICTS!r}: it is no Math-Shepherd")
+        raise RewardError(f"{backend.name} has no single tokens for {VERDICTS!r}: it is no Math-Shepherd")
     lines = [
         f"{step if NUMBERED.match(step) else f'Step {number}: {step}'} {TAG}" for number, step in enumerate(steps, 1)
     ]
-    tokens = await engine.encode(" ".join([problem, "\n".join(lines)]), special_tokens=True)
-    reading = await engine.labels(tokens, verdicts)
+    tokens = await backend.encode(" ".join([problem, "\n".join(lines)]), special_tokens=True)
+    reading = await backend.labels(tokens, verdicts)
     good, bad = reading.values
     return Score(sigmoid(good - bad), reading.usage)
+
+
+MATH_SHEPHERD = Family(score=math_shepherd, names=r"math-shepherd.*prm")

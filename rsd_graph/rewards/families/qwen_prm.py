@@ -3,15 +3,18 @@
 The solution is an assistant's turn in which each step ends with the token `<extra_0>`. A head with two labels sits on
 that token; the reward is the softmax probability of the second. https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B
 
-The authors read all steps' rewards from one pass over the whole conversation; the newest step's needs only what stands
-before its token. A step that itself holds `<extra_0>` is encoded as the authors would, and read at the last one.
+The authors read all steps' rewards from one pass over the whole conversation; the newest step's reward needs only
+what precedes its token. A step that itself contains `<extra_0>` is encoded as the authors would, and the last one is
+read.
 """
 
+import json
 from collections.abc import Sequence
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import ScoringBackend
+from rsd_graph.rewards.family import Family
 from rsd_graph.state import Score
 
 SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -19,12 +22,12 @@ MARKER = "<extra_0>"
 LABELS = 2
 
 
-async def qwen_prm(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
+async def qwen_prm(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Qwen2.5-Math-PRM's authors do."""
-    marker = await engine.encode(MARKER)
+    marker = await backend.encode(MARKER)
     if len(marker) != 1:
-        raise RewardError(f"{engine.name} has no token {MARKER}: it is no Qwen2.5-Math-PRM")
-    conversation = await engine.chat(
+        raise RewardError(f"{backend.name} has no token {MARKER}: it is no Qwen2.5-Math-PRM")
+    conversation = await backend.chat(
         [
             {"role": "system", "content": SYSTEM_PROMPT},
             {"role": "user", "content": problem},
@@ -32,9 +35,22 @@ async def qwen_prm(engine: ScoringBackend, problem: str, steps: Sequence[str]) -
         ],
         generation_prompt=False,
     )
-    behind = conversation[::-1].index(marker[0])  # how many tokens close the turn
-    reading = await engine.head(conversation[: len(conversation) - behind])
+    closing = conversation[::-1].index(marker[0])  # tokens after the last marker: they close the turn
+    reading = await backend.head(conversation[: len(conversation) - closing])
     if len(reading.values) != LABELS:
-        raise RewardError(f"{engine.name} has {len(reading.values)} labels, and Qwen2.5-Math-PRM has {LABELS}")
+        raise RewardError(f"{backend.name} has {len(reading.values)} labels, and Qwen2.5-Math-PRM has {LABELS}")
     bad, good = reading.values
     return Score(sigmoid(good - bad), reading.usage)
+
+
+LAST_STEP = "Qwen2ForLastStepReward"
+"""The same checkpoint, read by vLLM at the last token. As vLLM serves it by itself, it encodes the whole solution again
+for each step."""
+
+QWEN_PRM = Family(
+    score=qwen_prm,
+    names=r"qwen2\.5-math-(prm|7b-prm800k)",
+    head=("score.0", "score.2"),
+    vllm_flags=("--hf-overrides", json.dumps({"architectures": [LAST_STEP]})),
+    vllm_architectures={LAST_STEP: f"rsd_graph.vllm_plugin.architectures:{LAST_STEP}"},
+)

@@ -5,7 +5,7 @@ for the step's end. The reward is the sigmoid of the value head there. Problem a
 authors do, so that no token spans two of them. https://github.com/SkyworkAI/skywork-o1-prm-inference
 
 The authors' example ends steps at a line break; RSD ends them at a blank line (arXiv 2501.19324, section 4), and so
-does this. vLLM does not know the architecture by itself: `rsd_graph.vllm_plugin` registers it.
+does this. vLLM lacks the architecture; `rsd_graph.vllm_plugin` registers it.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import ScoringBackend
+from rsd_graph.rewards.family import Family
 from rsd_graph.state import Score
 
 BEGINNING = "<|endoftext|>"
@@ -22,13 +23,21 @@ tokenizer could not be looked at."""
 STEP_END = "\n\n"
 
 
-async def skywork(engine: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
+async def skywork(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Skywork-o1-Open-PRM's authors do."""
     opening, end, *bodies = await asyncio.gather(
-        *(engine.encode(text) for text in (f"{BEGINNING}{problem}\n", STEP_END, *steps))
+        *(backend.encode(text) for text in (f"{BEGINNING}{problem}\n", STEP_END, *steps))
     )
     tokens = [*opening, *(token for body in bodies for token in (*body, end[-1]))]
-    reading = await engine.head(tokens)
+    reading = await backend.head(tokens)
     if len(reading.values) != 1:
-        raise RewardError(f"{engine.name} has {len(reading.values)} labels, and Skywork's reward models have one")
+        raise RewardError(f"{backend.name} has {len(reading.values)} labels, and Skywork's reward models have one")
     return Score(sigmoid(reading.values[0]), reading.usage)
+
+
+SKYWORK = Family(
+    score=skywork,
+    names=r"skywork-o1-open-prm",
+    head=("v_head.summary",),
+    vllm_architectures={"Qwen2ForPrmModel": "rsd_graph.vllm_plugin.architectures:Qwen2ForPrmModel"},
+)

@@ -1,4 +1,4 @@
-"""A trained reward in llama.cpp: a GGUF file of the base model's first layers, with the reward file merged in."""
+"""Merge a reward file into a GGUF file of its base model's first layers, for llama.cpp."""
 
 import os
 from collections.abc import Callable
@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsd_graph.errors import RewardError, WeightsError
-from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, check_gguf
-from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
-from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate, sha256_of
-from rsd_graph.rewards.combined import CombinedReward
-from rsd_graph.rewards.prm import ProcessReward
-from rsd_graph.rewards.trained.format import SHIPPED, Trained, TrainedReward, load_reward
+from rsd_graph.models.llamacpp import check_gguf
+from rsd_graph.models.weights import NEEDS_LOCAL, Progress, cache_directory
+from rsd_graph.rewards.trained.file import RewardFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,68 +27,8 @@ NAMES = {
 _FINAL_NORM = "output_norm.weight"
 
 
-def trained_reward(
-    file: Path = SHIPPED,
-    weights: Weights | Path = DRAFT,
-    *,
-    slots: int = 8,
-    context: int = 4096,
-    progress: Progress | None = None,
-) -> ProcessReward:
-    """A reward file as the graph's reward, computed by llama.cpp in this process.
-
-    Args:
-        file: The reward file; by default the embedded draft's own.
-        weights: The draft that it was trained on.
-        slots: How many problems it keeps in its cache.
-        context: Tokens that one problem, with its response, may have.
-        progress: Told about a download, and about the merging, which is done once.
-
-    Raises:
-        RewardError: the reward was trained on another model, or another quantisation of it.
-        WeightsError: one of the files cannot be read, or the cache not written.
-    """
-    return _in_llamacpp(load_reward(file), file.name, weights, slots, context, progress)
-
-
-def combined_reward(
-    file: Path = SHIPPED,
-    weights: Weights | Path = DRAFT,
-    *,
-    slots: int = 8,
-    context: int = 4096,
-    progress: Progress | None = None,
-) -> CombinedReward[ProcessReward]:
-    """A reward file together with the draft's confidence; the arguments are those of `trained_reward`.
-
-    Raises:
-        RewardError: as `trained_reward`, or the file says nothing of how to combine them.
-        WeightsError: as `trained_reward`.
-    """
-    reward = load_reward(file)
-    if reward.card.curve is None:
-        raise RewardError(
-            f"{file} was trained on too few solutions, or on such without log-probabilities, to be combined with the "
-            "draft's confidence: use it alone (kind 'trained')"
-        )
-    return CombinedReward(_in_llamacpp(reward, file.name, weights, slots, context, progress), reward.card.curve)
-
-
-def _in_llamacpp(
-    reward: TrainedReward, name: str, weights: Weights | Path, slots: int, context: int, progress: Progress | None
-) -> ProcessReward:
-    if isinstance(weights, Weights):
-        base, sha256 = locate(weights, progress), weights.sha256
-    else:
-        check_gguf(weights)
-        base, sha256 = weights, sha256_of(weights, progress)
-    merged = merge(reward, base, sha256, progress)
-    model = EmbeddedLlamaCpp(merged, name=f"the reward {name}", slots=slots, context=context)
-    return ProcessReward(Trained.of(reward.card), LlamaCppScorer(model), parameters=reward.card.parameters)
-
-
-def merge(reward: TrainedReward, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:
-    """The path of the merged file, which is made once and kept in the cache.
+def merge(reward: RewardFile, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:
+    """The path of the merged file, which is written once and kept in the cache.
 
     Args:
         reward: The reward.
@@ -123,7 +60,7 @@ def merge(reward: TrainedReward, base: Path, base_sha256: str, progress: Progres
     return file
 
 
-def require_base(reward: TrainedReward, name: str, sha256: str) -> None:
+def require_base(reward: RewardFile, name: str, sha256: str) -> None:
     """Refuse a base model that the reward was not trained on.
 
     Raises:
@@ -137,7 +74,7 @@ def require_base(reward: TrainedReward, name: str, sha256: str) -> None:
         )
 
 
-def _write(reward: TrainedReward, base: Path, out: Path, progress: Progress | None) -> None:
+def _write(reward: RewardFile, base: Path, out: Path, progress: Progress | None) -> None:
     try:
         from gguf import GGUFReader, GGUFWriter
     except ImportError as error:
@@ -183,7 +120,7 @@ def _add(
     update: "tuple[np.ndarray, np.ndarray] | None",
     swap: "Callable[[str, np.ndarray], np.ndarray]",
 ) -> None:
-    """Copy a tensor as it is; one that the reward changes, in 8 bits a weight."""
+    """Copy a tensor unchanged; one that the reward changes is written with 8 bits per weight."""
     import numpy as np
     from gguf import GGMLQuantizationType, quants
 
@@ -199,7 +136,7 @@ def _add(
 
 
 def _rotary_order(reader: Any, architecture: str) -> "Callable[[str, np.ndarray], np.ndarray]":
-    """GGUF files of the Llama architecture hold the rows of q and k in another order, pairs instead of halves."""
+    """How to reorder rows: GGUF files of the Llama architecture store those of q and k by pairs instead of halves."""
 
     def reorder(name: str, rows: "np.ndarray") -> "np.ndarray":
         count = {"attn_q": "head_count", "attn_k": "head_count_kv"}.get(name.split(".")[2])
