@@ -1,20 +1,21 @@
 """From a configuration to running models: which backend answers at an address, what is loaded in this process."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from rsd_graph._internal import background
+from rsd_graph._internal.progress import Progress
 from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, RewardConfig, Role
 from rsd_graph.costs import Parameters
-from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnavailableError, ModelUnreachableError
-from rsd_graph.models.http import ModelCard, ModelServer, loopback_client
+from rsd_graph.errors import ConfigurationError, ModelUnreachableError
+from rsd_graph.models.discovery import is_llamacpp, model_card
+from rsd_graph.models.http import ModelCard, loopback_client
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
 from rsd_graph.models.replicas import NO_RETRY, ReplicatedModel, ReplicatedReward
@@ -23,7 +24,7 @@ from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.vllm_engine import OfflineEngine
 from rsd_graph.models.vllm_scorer import VLLMScorer
-from rsd_graph.models.weights import DRAFT, TARGET, Progress, Weights
+from rsd_graph.models.weights import DRAFT, TARGET, Weights
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
@@ -37,10 +38,6 @@ from rsd_graph.rewards.trained.gguf import combined_reward, trained_reward
 
 if TYPE_CHECKING:
     from rsd_graph.serving.gpus import GPU
-
-T = TypeVar("T")
-
-PROBE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,24 +221,18 @@ class _Build:
         if config.managed:
             await self._first_to_answer(addresses, config)
             return False
-        return await self._of_any(addresses, lambda url: _has_props(url, config))
+        return await is_llamacpp(addresses, api_key=config.api_key, seconds=config.timeout)
 
     async def _first_to_answer(self, addresses: Sequence[str], config: ModelConfig) -> ModelCard:
         """The model that the servers hold; for one of `rsd serve`, a word on how to start it."""
         try:
-            return await self._of_any(addresses, lambda url: _card(url, config, self._api_key(config)))
+            return await model_card(
+                addresses, model=config.model, api_key=self._api_key(config), seconds=config.timeout
+            )
         except ModelUnreachableError as error:
             if not config.managed:
                 raise
             raise ModelUnreachableError(f"{error} `rsd serve` with the same settings starts it.") from error
-
-    async def _of_any(self, addresses: Sequence[str], ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-        """What the first server says that can be reached."""
-        *others, last = addresses
-        for url in others:
-            with suppress(ModelUnreachableError):
-                return await background.call(ask(url))
-        return await background.call(ask(last))
 
     def _api_key(self, config: ModelConfig) -> str | None:
         return self._config.serve.api_key if config.managed else config.api_key
@@ -270,31 +261,6 @@ def _combined(config: RewardConfig, reward: RewardModel) -> RewardModel:
 def _without_confidence(reward: Any) -> Any:
     """What a combined reward is made of, or the reward itself."""
     return reward.trained if isinstance(reward, CombinedReward) else reward
-
-
-async def _has_props(url: str, config: ModelConfig) -> bool:
-    async with aclosing(_probe(url, config, config.api_key)) as server:
-        try:
-            await server.get("/props", _Props)
-        except ModelUnavailableError:  # it may be a llama.cpp that loads its weights
-            raise
-        except ModelResponseError:
-            return False
-        return True
-
-
-class _Props(BaseModel):
-    default_generation_settings: dict[str, Any]
-
-
-async def _card(url: str, config: ModelConfig, api_key: str | None) -> ModelCard:
-    async with aclosing(_probe(url, config, api_key)) as server:
-        return await server.model(config.model)
-
-
-def _probe(url: str, config: ModelConfig, api_key: str | None) -> ModelServer:
-    """A client for one question, which a server answers at once or not at all."""
-    return ModelServer(url, api_key=api_key, timeout=min(config.timeout, PROBE_SECONDS))
 
 
 def _chat_model(url: str, model: str, config: ModelConfig) -> BaseChatModel:

@@ -1,16 +1,20 @@
-"""One event loop in a thread of its own, started on first use.
+"""One event loop in a thread of its own, started on first use, on which all models do their work.
 
-HTTP clients belong to the event loop that opened their connections. The backends keep theirs on this one, so that the
-same model can be called from `invoke` (no loop), from `batch` (many threads) and from any number of `asyncio.run`.
+An HTTP client belongs to the event loop that opened its connections, and so do locks and engines in this process. Users
+call a model from many loops: from `invoke` (no loop at all), from `batch` (many threads), and from any number of
+`asyncio.run`, each of which closes its loop at the end. One loop that outlives them all lets a model keep its
+connections, and lets the embedded models share one lock on the cores, whoever calls them.
 """
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -19,7 +23,7 @@ _thread: threading.Thread | None = None
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:
-    global _loop, _thread  # noqa: PLW0603  # one loop a process is the point
+    global _loop, _thread  # noqa: PLW0603  # one loop per process is the point
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
@@ -29,7 +33,7 @@ def _background_loop() -> asyncio.AbstractEventLoop:
 
 
 def _forget() -> None:
-    """A forked child has the loop and not its thread: it starts one of its own."""
+    """A forked child inherits the loop but not its thread: it starts a loop of its own."""
     global _lock, _loop, _thread
     _lock, _loop, _thread = threading.Lock(), None, None
 
@@ -41,7 +45,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine on the background loop and wait for its result, from code that is not async.
 
     Raises:
-        RuntimeError: called on that loop itself, which would wait for itself.
+        RuntimeError: called on the background loop itself, which would wait for itself.
     """
     loop = _background_loop()
     if threading.current_thread() is _thread:
@@ -50,23 +54,37 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         return future.result()
-    except BaseException:  # Ctrl-C while waiting: the work must not go on unseen
+    except BaseException:  # Ctrl-C while waiting: the work must not continue unseen
         future.cancel()
         raise
 
 
 async def call(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await the coroutine on the background loop, from any loop, that one included."""
+    """Await the coroutine on the background loop, from any loop, including the background loop itself."""
     loop = _background_loop()
     if asyncio.get_running_loop() is loop:
         return await coroutine
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """Call the function in a thread of its own that does not hold up the program's end.
+def on_background_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make an async function or method do its work on the background loop, whichever loop awaits it.
 
-    The threads of `asyncio.to_thread` do: Ctrl-C would wait for what they are at, a download for one.
+    On that loop already, as when one such method awaits another, it is a plain call. The caller's context variables
+    are visible; a caller that is cancelled cancels the work.
+    """
+
+    @functools.wraps(function)
+    async def hopping(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await call(function(*args, **kwargs))
+
+    return hopping
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call the function in a thread of its own that does not delay the program's exit.
+
+    The threads of `asyncio.to_thread` do delay it: Ctrl-C would wait for their work, such as a download.
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()  # from here on, nobody can cancel it

@@ -52,6 +52,10 @@ class ProcessReward:
             *(self._recipe(self.engine, problem, step_texts(steps, candidate)) for candidate in candidates)
         )
 
+    async def start(self) -> None:
+        """Start the engine."""
+        await self.engine.start()
+
     async def aclose(self) -> None:
         """Close the engine."""
         await self.engine.aclose()

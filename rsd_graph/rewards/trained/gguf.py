@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsd_graph._internal.progress import Progress
 from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, check_gguf
 from rsd_graph.models.llamacpp_scorer import LlamaCppScorer
-from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Progress, Weights, cache_directory, locate, sha256_of
+from rsd_graph.models.weights import DRAFT, NEEDS_LOCAL, Weights, cache_directory, locate, sha256_of
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained.format import SHIPPED, Trained, TrainedReward, load_reward
