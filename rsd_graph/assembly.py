@@ -207,7 +207,7 @@ class _Build:
         if found.place == "managed":  # vLLM, if it runs
             await _card(found)
             return False
-        return await is_llamacpp(found.addresses, api_key=found.api_key, timeout=found.config.timeout)
+        return await is_llamacpp(found.addresses, api_key=found.api_key, seconds=found.config.timeout)
 
     def _embedded(self, found: ResolvedModel, weights: Any) -> EmbeddedLlamaCpp:
         return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=found.config.parameters, progress=self._progress)
@@ -234,7 +234,7 @@ async def _card(found: ResolvedModel) -> ModelCard:
     """The model that the servers hold; for one that `rsd serve` starts, the error says how to start it."""
     config = found.config
     try:
-        return await model_card(found.addresses, model=config.model, api_key=found.api_key, timeout=config.timeout)
+        return await model_card(found.addresses, model=config.model, api_key=found.api_key, seconds=config.timeout)
     except ModelUnreachableError as error:
         if found.place != "managed":
             raise

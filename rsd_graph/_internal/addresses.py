@@ -1,3 +1,3 @@
-"""Which addresses are this machine's."""
+"""Host names that mean this machine."""
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

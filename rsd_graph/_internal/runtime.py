@@ -1,4 +1,4 @@
-"""How the graph runs inside LangGraph: settings from the context, sync beside async, and no recursion limit."""
+"""How the graph runs inside LangGraph: settings from the context, sync as well as async, no recursion limit."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
@@ -14,16 +14,16 @@ from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings
 from rsd_graph.state import RSDInput, RSDOutput, RSDState
 
 RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
-"""More supersteps than any run can take: four nodes a step."""
+"""More supersteps than any run can take: four nodes per step."""
 
 Update = dict[str, Any]
 
 
 class Node(Runnable[RSDState, Update]):
-    """An async function of state and settings, as LangGraph can call it: from `ainvoke` and from `invoke`.
+    """Wraps an async function of state and settings so that LangGraph can call it from `ainvoke` and from `invoke`.
 
-    `RunnableLambda` would do, but it inspects signatures and opens a trace at every call, which costs more than all the
-    rest of a node; LangGraph traces each node by itself.
+    `RunnableLambda` would work too, but it inspects signatures and opens a trace at every call, which costs more than
+    the rest of the node. LangGraph traces each node anyway.
     """
 
     def __init__(self, function: Callable[[RSDState, RSDSettings], Awaitable[Update]], defaults: RSDSettings) -> None:
@@ -37,12 +37,12 @@ class Node(Runnable[RSDState, Update]):
         config: RunnableConfig | None = None,  # noqa: ARG002
         **_: Any,
     ) -> Update:
-        """Call the function; an error of ours leaves with the steps kept so far."""
+        """Call the function. An `RSDError` that it raises carries the steps kept so far."""
         settings = _settings(input, self._defaults)
         try:
             update = await self._function(input, settings)
         except RSDError as error:
-            error.steps = () if "problem" in input else input.get("steps", ())  # an earlier run's, on the same thread
+            error.steps = () if "problem" in input else input.get("steps", ())  # else an earlier run's, same thread
             raise
         return update if input.get("settings") == settings else {**update, "settings": settings}
 
@@ -52,7 +52,7 @@ class Node(Runnable[RSDState, Update]):
         config: RunnableConfig | None = None,
         **_: Any,
     ) -> Update:
-        """As `ainvoke`, on the background loop."""
+        """Do the same as `ainvoke`, on the background loop."""
         return background.run(self.ainvoke(input, config))
 
 
@@ -83,11 +83,11 @@ class Router(Runnable[RSDState, str]):
 
 
 def _settings(state: RSDState, defaults: RSDSettings) -> RSDSettings:
-    """The settings of this call's context; else those that the run has; else the graph's own.
+    """The settings in this call's context; else those that the run has; else the graph's own.
 
-    A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings counts, anything else is
-    the parent's own affair. A run that is resumed without a context goes on with the settings it has, once its first
-    draft was written.
+    A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings is used, anything else
+    belongs to the parent and is ignored. A run that is resumed without a context keeps its settings, provided that its
+    first draft was written.
     """
     context: object = get_runtime().context
     if isinstance(context, RSDSettings):
@@ -100,9 +100,9 @@ def _settings(state: RSDState, defaults: RSDSettings) -> RSDSettings:
 class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]):
     """A compiled graph that ends by its own limits, never by `recursion_limit`.
 
-    A caller's `recursion_limit` says nothing about this graph: LangGraph passes 25 by itself in `batch`, inside tools
-    and in LCEL pipes, and a parent passes its own. `max_steps` bounds the run instead. Every way to run a graph ends in
-    one of these two methods.
+    A caller's `recursion_limit` is not meant for this graph: LangGraph sets it to 25 in `batch`, inside tools and in
+    LCEL pipes, and a parent passes its own. `max_steps` bounds the run instead. Every way to run a graph calls one of
+    these two methods.
     """
 
     def stream(
@@ -111,7 +111,7 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Iterator[Any]:
-        """As LangGraph's."""
+        """See LangGraph."""
         return super().stream(input, _unlimited(config), **kwargs)
 
     async def astream(
@@ -120,7 +120,7 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
-        """As LangGraph's."""
+        """See LangGraph."""
         async for chunk in super().astream(input, _unlimited(config), **kwargs):
             yield chunk
 
@@ -130,10 +130,10 @@ def _unlimited(config: RunnableConfig | None) -> RunnableConfig:
 
 
 class RSDStateGraph(StateGraph[RSDState, Any, RSDInput, RSDOutput]):
-    """A builder whose `compile` makes an `RSDGraph`."""
+    """A builder that compiles to an `RSDGraph`."""
 
     def compile(self, *args: Any, **kwargs: Any) -> RSDGraph:
-        """As LangGraph's."""
+        """See LangGraph."""
         compiled = super().compile(*args, **kwargs)
         compiled.__class__ = RSDGraph  # LangGraph names the class it builds; the subclass adds behaviour and no data
         return compiled  # type: ignore[return-value]

@@ -40,7 +40,7 @@ class Result:
 class View(Protocol):
     """Whoever watches a run."""
 
-    def download(self, what: str, done: int, total: int) -> None:
+    def download(self, what: str, done: float, total: float) -> None:
         """Bytes of the weights are being fetched or checked."""
 
     def loading(self) -> None:
@@ -78,7 +78,7 @@ class TerminalView:
         self._proposal = ""
         self._kept = 0
 
-    def download(self, what: str, done: int, total: int) -> None:
+    def download(self, what: str, done: float, total: float) -> None:
         if not self._err.is_terminal:
             return
         if self._progress is None:
@@ -181,7 +181,7 @@ def _bar(reward: float | None) -> str:
 class JSONView:
     """The graph's events, then one `result`, `error` or `interrupted`; one JSON object a line."""
 
-    def download(self, what: str, done: int, total: int) -> None:
+    def download(self, what: str, done: float, total: float) -> None:
         pass  # machines wait
 
     def loading(self) -> None:

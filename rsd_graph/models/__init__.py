@@ -1,4 +1,4 @@
-"""Runtimes: one file for each kind of server or engine and what is asked of it. Imported only when used."""
+"""Runtimes: one file for each kind of server or engine and each job it does. Imported only when used."""
 
 from rsd_graph.protocols import StepGenerator
 

@@ -7,10 +7,10 @@ def require_room(name: str, prompt: int, context: int | None, *, answer: int) ->
     """Refuse a prompt that leaves no room for an answer.
 
     Args:
-        name: The model's.
-        prompt: Tokens of the prompt.
-        context: Tokens that prompt and answer may have together; None where nobody knows.
-        answer: Tokens that have to follow; 0 for a model that only reads.
+        name: The model's name.
+        prompt: Tokens in the prompt.
+        context: Tokens that prompt and answer may have together; None if unknown.
+        answer: Tokens that must fit after the prompt; 0 for a model that only reads.
 
     Raises:
         ContextOverflowError: it does not fit.

@@ -24,13 +24,13 @@ class _Props(BaseModel):
 
 
 @on_background_loop
-async def is_llamacpp(addresses: Sequence[str], *, api_key: str | None = None, timeout: float = PROBE_SECONDS) -> bool:
+async def is_llamacpp(addresses: Sequence[str], *, api_key: str | None = None, seconds: float = PROBE_SECONDS) -> bool:
     """Whether the servers are llama.cpp's: only that one has `/props`.
 
     Args:
         addresses: One or more replicas.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for an answer, `PROBE_SECONDS` at most.
+        seconds: How long to wait for an answer; `PROBE_SECONDS` at most.
 
     Raises:
         ModelError: no server can be reached, or the one that was reached cannot answer now.
@@ -45,7 +45,7 @@ async def is_llamacpp(addresses: Sequence[str], *, api_key: str | None = None, t
             return False
         return True
 
-    return await _first_to_answer(addresses, has_props, api_key, timeout)
+    return await _first_to_answer(addresses, has_props, api_key, seconds)
 
 
 @on_background_loop
@@ -54,7 +54,7 @@ async def model_card(
     *,
     model: str | None = None,
     api_key: str | None = None,
-    timeout: float = PROBE_SECONDS,
+    seconds: float = PROBE_SECONDS,
 ) -> ModelCard:
     """What the servers say of their model.
 
@@ -62,24 +62,24 @@ async def model_card(
         addresses: One or more replicas.
         model: The name they serve it under; by default the first that is listed.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for an answer, `PROBE_SECONDS` at most.
+        seconds: How long to wait for an answer; `PROBE_SECONDS` at most.
 
     Raises:
         ModelError: no server can be reached, or the one that was reached gives no list of models.
     """
-    return await _first_to_answer(addresses, lambda server: server.model(model), api_key, timeout)
+    return await _first_to_answer(addresses, lambda server: server.model(model), api_key, seconds)
 
 
 async def _first_to_answer(
-    addresses: Sequence[str], ask: Callable[[ModelServer], Awaitable[T]], api_key: str | None, timeout: float
+    addresses: Sequence[str], ask: Callable[[ModelServer], Awaitable[T]], api_key: str | None, seconds: float
 ) -> T:
     *others, last = addresses
     for url in others:
         with suppress(ModelUnreachableError):
-            return await _probe(url, ask, api_key, timeout)
-    return await _probe(last, ask, api_key, timeout)
+            return await _probe(url, ask, api_key, seconds)
+    return await _probe(last, ask, api_key, seconds)
 
 
-async def _probe(url: str, ask: Callable[[ModelServer], Awaitable[T]], api_key: str | None, timeout: float) -> T:
-    async with aclosing(ModelServer(url, api_key=api_key, timeout=min(timeout, PROBE_SECONDS))) as server:
+async def _probe(url: str, ask: Callable[[ModelServer], Awaitable[T]], api_key: str | None, seconds: float) -> T:
+    async with aclosing(ModelServer(url, api_key=api_key, timeout=min(seconds, PROBE_SECONDS))) as server:
         return await ask(server)

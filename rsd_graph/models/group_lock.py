@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 class GroupLock:
     """Admits callers in groups of one owner.
 
-    Two llama.cpp servers with a thread on every core fight over the cores at their spin barriers: both fall below one
-    token a second. Requests to one of them share a batch, which is faster than one after another. So all waiting
-    requests of one model go in together; once a request of another model waits, latecomers queue up behind it.
+    Two llama.cpp servers with a thread on every core compete for the cores at their spin barriers: both fall below one
+    token per second. Requests to the same server share a batch, which is faster than one after another. So all waiting
+    requests of one model are admitted together; once a request of another model waits, later requests queue after it.
 
     Belongs to one event loop.
     """
@@ -23,7 +23,7 @@ class GroupLock:
 
     @asynccontextmanager
     async def turn(self, owner: object) -> AsyncIterator[None]:
-        """Hold a place among `owner`'s callers; waits until no other owner is inside."""
+        """Hold a place among the owner's callers. Waits until no other owner is inside."""
         if self._inside and (self._owner is not owner or self._queue):
             await self._wait(owner)
         else:
@@ -41,7 +41,7 @@ class GroupLock:
         try:
             await admitted
         except asyncio.CancelledError:
-            if not admitted.cancelled():  # admitted in the same moment: give the place back
+            if not admitted.cancelled():  # admitted at the same moment: give the place back
                 self._inside -= 1
                 self._admit()
             raise

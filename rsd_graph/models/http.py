@@ -31,28 +31,34 @@ PASSING = {
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 }
-"""Answers that may be others at the next attempt. Not 501, which vLLM gives for what a model cannot do."""
+"""Answers that may differ at the next attempt. Not 501, which vLLM gives for what a model cannot do."""
 CONCURRENCY = 256
-"""Requests that one client has under way at once; vLLM itself batches about as many."""
+"""Requests that one client has in flight at once; vLLM itself batches about as many."""
 
 Method = Literal["get", "post"]
 Answer = TypeVar("Answer", bound=BaseModel)
-"""What an endpoint answers with, as far as it is read."""
+"""The fields of an endpoint's answer that are read."""
+
+
+class TokenIds(BaseModel):
+    """The answer of `/tokenize`, of vLLM and of llama.cpp."""
+
+    tokens: list[int]
 
 
 class RenderedChat(BaseModel):
-    """What llama.cpp's `/apply-template` answers: the chat as text, ready to be continued."""
+    """The answer of llama.cpp's `/apply-template`: the chat as text, ready to be continued."""
 
     prompt: str
 
 
 class ModelCard(BaseModel):
-    """One model of those that `/v1/models` lists."""
+    """One of the models that `/v1/models` lists."""
 
     id: str
     owned_by: str | None = None
     max_model_len: int | None = None
-    """Tokens that prompt and completion may have together; vLLM says so."""
+    """Tokens that prompt and completion may have together; only vLLM reports it."""
 
 
 class _Models(BaseModel):
@@ -68,7 +74,7 @@ class ModelServer:
         url: Address with or without a trailing `/v1`, such as `http://127.0.0.1:8000`.
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for an answer.
-        retry: How long to go on asking when it does not answer.
+        retry: How long to keep asking when it does not answer.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class ModelServer:
         )
 
     async def post(self, path: str, body: dict[str, Any], answer: type[Answer]) -> Answer:
-        """Send `body` and return what comes back, read as `answer`.
+        """Send `body` and return the answer, validated as `answer`.
 
         Raises:
             ModelUnreachableError, ModelUnavailableError, ModelTimeoutError, ModelResponseError, ContextOverflowError
@@ -94,16 +100,16 @@ class ModelServer:
         return await self._request("post", path, body, answer)
 
     async def get(self, path: str, answer: type[Answer]) -> Answer:
-        """Return what is at `path`, read as `answer`. Raises as `post` does."""
+        """Return what is at `path`, validated as `answer`. Raises as `post` does."""
         return await self._request("get", path, None, answer)
 
     async def model(self, name: str | None = None) -> ModelCard:
-        """What the server says of a model: of the first that it lists, if none is named. Raises as `post` does."""
+        """What the server says of the named model, or of the first that it lists. Raises as `post` does."""
         try:
             models = (await self.get("/v1/models", _Models)).data
         except ModelUnavailableError:
             raise
-        except ModelResponseError:  # it lists none
+        except ModelResponseError:  # it has no such endpoint
             if name is None:
                 raise
             models = []
@@ -135,16 +141,16 @@ class ModelServer:
 
 
 def loopback_client(url: str) -> openai.DefaultAsyncHttpxClient | None:
-    """A client that goes around any proxy of the environment, if the address is this machine's; None for others."""
+    """A client that ignores the environment's proxies, if the address is this machine's; None for other addresses."""
     if urlsplit(url).hostname in LOOPBACK:
         return openai.DefaultAsyncHttpxClient(trust_env=False)
     return None
 
 
 def model_error(error: Exception, where: str) -> ModelError:
-    """What an `openai` client raised, as an error of this package. `where` is the address that was asked."""
+    """An error of the `openai` client as an error of this package. `where` is the address that was asked."""
     match error:
-        # by name: `openai` speaks through httpx, or from some version on through httpx2
+        # by name: `openai` uses httpx, or httpx2 in newer versions
         case openai.APITimeoutError() if type(error.__cause__).__name__ != "ConnectTimeout":
             return ModelTimeoutError(
                 f"{where} did not answer in time: is it overloaded? Raise `timeout`, or lower the number of problems "
@@ -155,23 +161,24 @@ def model_error(error: Exception, where: str) -> ModelError:
                 f"no answer from {where} ({error.__cause__ or error}): is the model server running there?"
             )
         case openai.APIStatusError():
-            detail = " ".join(error.message.split())[:300]
-            if (
-                error.status_code == HTTPStatus.BAD_REQUEST
-                and "context" in detail
-                and ("length" in detail or "size" in detail)
-            ):
-                return ContextOverflowError(f"the prompt does not fit the context of {where}: {detail}")
-            what = f"{where} answered {error.status_code}: {detail}"
-            if error.status_code in PASSING:
-                unavailable = ModelUnavailableError(what)
-                unavailable.failing = error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-                with suppress(KeyError, ValueError):  # it may also be a date, which no model server sends
-                    unavailable.retry_after = float(error.response.headers["retry-after"])
-                return unavailable
-            return ModelResponseError(what)
+            return _status_error(error, where)
         case _:
             return ModelResponseError(f"{where} answered with something that cannot be read: {error}")
+
+
+def _status_error(error: openai.APIStatusError, where: str) -> ModelError:
+    detail = " ".join(error.message.split())[:300]
+    status = error.status_code
+    if status == HTTPStatus.BAD_REQUEST and "context" in detail and ("length" in detail or "size" in detail):
+        return ContextOverflowError(f"the prompt does not fit the context of {where}: {detail}")
+    what = f"{where} answered {status}: {detail}"
+    if status not in PASSING:
+        return ModelResponseError(what)
+    unavailable = ModelUnavailableError(what)
+    unavailable.failing = status == HTTPStatus.INTERNAL_SERVER_ERROR
+    with suppress(KeyError, ValueError):  # absent, or a date, which no model server sends
+        unavailable.retry_after = float(error.response.headers["retry-after"])
+    return unavailable
 
 
 def to_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""llama.cpp: a server that runs somewhere, or one that lives in this process.
+"""llama.cpp: a server that runs elsewhere, or one inside this process.
 
-Both speak llama.cpp's own `/completion`, whose `stop_type` tells end of text, stop word and limit apart; its
-`/v1/completions` does not.
+Both are called through llama.cpp's own `/completion`, whose `stop_type` distinguishes end of text, stop word and limit;
+its `/v1/completions` does not.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from rsd_graph._internal import background
+from rsd_graph._internal.background import in_thread, on_background_loop
+from rsd_graph._internal.progress import Progress
 from rsd_graph.errors import WeightsError
 from rsd_graph.models.group_lock import GroupLock
 from rsd_graph.models.http import ModelServer, RenderedChat, to_openai
 from rsd_graph.models.retries import RetryPolicy
-from rsd_graph.models.weights import NEEDS_LOCAL, Progress, Weights, locate
+from rsd_graph.models.weights import NEEDS_LOCAL, Weights, locate
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -30,8 +31,11 @@ class _Token(BaseModel):
     logprob: float
 
 
-class _Timings(BaseModel):
+class Timings(BaseModel):
+    """What llama.cpp says of a request's cost, as far as it is read."""
+
     cache_n: int
+    """Prompt tokens that were in the cache."""
 
 
 class _Completion(BaseModel):
@@ -39,7 +43,7 @@ class _Completion(BaseModel):
     stop_type: Literal["eos", "word", "limit"]
     tokens_evaluated: int
     tokens_predicted: int
-    timings: _Timings
+    timings: Timings
     completion_probabilities: list[_Token] | None = None
 
 
@@ -52,6 +56,7 @@ class LlamaCpp:
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for one step.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
+        retry: How long to keep asking when it does not answer.
     """
 
     def __init__(
@@ -69,22 +74,22 @@ class LlamaCpp:
         self.parameters = parameters
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
 
+    @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        return await background.call(self._generate(messages, response, settings, n))
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await background.call(self._server.aclose())
-
-    async def _generate(
-        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
-    ) -> list[Generation]:
         rendered = await self._server.post("/apply-template", {"messages": to_openai(messages)}, RenderedChat)
         prompt = rendered.prompt + response
         return await asyncio.gather(*(self._complete(prompt, settings, settings.seed + i) for i in range(n)))
+
+    async def start(self) -> None:
+        """Nothing to load: the server runs elsewhere."""
+
+    @on_background_loop
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._server.aclose()
 
     async def _complete(self, prompt: str, settings: RSDSettings, seed: int) -> Generation:
         answer = await self._server.post(
@@ -95,7 +100,7 @@ class LlamaCpp:
                 "stop": [settings.delimiter],
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
-                # llama.cpp would otherwise also cut by top-k and min-p, and cut before it applies the temperature
+                # by default, llama.cpp also applies top-k and min-p, and truncates before it applies the temperature
                 "samplers": ["temperature", "top_p"],
                 "seed": seed,
                 "cache_prompt": True,
@@ -105,7 +110,7 @@ class LlamaCpp:
             _Completion,
         )
         tokens = answer.completion_probabilities
-        if tokens is None and not answer.content:  # no list, rather than an empty one, where there was no token
+        if tokens is None and not answer.content:  # where there was no token, the list is missing rather than empty
             tokens = []
         return Generation(
             text=answer.content,
@@ -118,21 +123,20 @@ class LlamaCpp:
 
 
 _turns = GroupLock()
-"""All embedded models of this process share the machine's cores, so they share one lock, on the background
-loop."""
+"""All embedded models of this process share the machine's cores, so they share one lock, on the background loop."""
 
 
 class EmbeddedLlamaCpp:
-    """A step generator with llama.cpp inside this process. Fetches and loads its weights on first use.
+    """A step generator with llama.cpp inside this process. Downloads and loads its weights on first use.
 
-    Only one embedded model of a process computes at a time; its problems share a batch (see `GroupLock`).
+    Only one embedded model per process computes at a time; its requests share a batch (see `GroupLock`).
 
     Args:
-        weights: A GGUF file, or one of the models that `rsd_graph.models.weights` knows: `DRAFT`, `TARGET`.
+        weights: A GGUF file, or one of the models in `rsd_graph.models.weights`: `DRAFT`, `TARGET`.
         name: What to call the model; by default the file's name.
-        slots: How many problems it keeps in its cache and computes at once.
+        slots: Number of problems that it keeps in its cache and computes at once.
         context: Tokens that one problem, with its response, may have.
-        threads: Threads to compute with; by default one a core.
+        threads: Threads to compute with; by default one per core.
         parameters: Number of the model's parameters, for the FLOPs count; known for `DRAFT` and `TARGET`.
         progress: Told about a download.
     """
@@ -161,44 +165,44 @@ class EmbeddedLlamaCpp:
         self._embedded: Any = None  # xllamacpp.Server has no type stubs
         self._client: LlamaCpp | None = None
 
+    @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        return await background.call(self._generate(messages, response, settings, n))
+        client = await self._started()
+        async with self.turn():
+            return await client.generate(messages, response, settings=settings, n=n)
 
     async def start(self) -> None:
-        """Fetch and load the weights now.
+        """Download and load the weights now.
 
         Raises:
             WeightsError: they cannot be had or loaded.
         """
-        await background.call(self._started())
+        await self._started()
 
     async def url(self) -> str:
         """The loopback address of the server in this process, which is started if need be."""
-        client = await background.call(self._started())
-        return client.url
+        return (await self._started()).url
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Hold this model's turn on the cores, on the background loop: for calls that go to `url` directly."""
         return _turns.turn(self)
 
+    @on_background_loop
     async def aclose(self) -> None:
         """Stop the server in this process and free its memory."""
-        await background.call(self._aclose())
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+            self._embedded = None  # its destructor stops the server
 
-    async def _generate(
-        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
-    ) -> list[Generation]:
-        client = await self._started()
-        async with self.turn():
-            return await client.generate(messages, response, settings=settings, n=n)
-
+    @on_background_loop
     async def _started(self) -> LlamaCpp:
         async with self._starting:
             if self._client is None:
-                self._embedded = await background.in_thread(self._serve)
+                self._embedded = await in_thread(self._serve)
                 self._client = LlamaCpp(self._embedded.listening_address, name=self.name)
         return self._client
 
@@ -215,7 +219,7 @@ class EmbeddedLlamaCpp:
         params.n_parallel = self._slots
         params.n_ctx = self._slots * self._context
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
-        params.cache_ram_mib = 1024  # prefixes of problems that lost their slot
+        params.cache_ram_mib = 1024  # for prefixes of problems that lost their slot
         params.warmup = False
         params.verbosity = -1
         try:
@@ -223,15 +227,9 @@ class EmbeddedLlamaCpp:
         except (RuntimeError, ValueError) as error:
             raise WeightsError(f"llama.cpp cannot load {path}: {error}") from error
 
-    async def _aclose(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
-            self._embedded = None  # its destructor stops the server
-
 
 def check_gguf(path: Path) -> None:
-    """Refuse a file that is not there or is no GGUF; llama.cpp would take the process with it.
+    """Refuse a file that is missing or is not a GGUF file; llama.cpp would crash the process.
 
     Raises:
         WeightsError: says what is wrong with the path.

@@ -1,7 +1,7 @@
 """Reward models in llama.cpp inside this process: those that answer by a label token's probability.
 
-llama.cpp keeps the prefix of each problem in a slot, so that a step costs its own tokens. A model with a reward head is
-out of its reach; `rewards.vllm` runs those.
+llama.cpp keeps the prefix of each problem in a slot, so a step costs only its own tokens. It cannot run a model with a
+reward head; `models.vllm_scorer` can.
 """
 
 import math
@@ -9,20 +9,19 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from rsd_graph._internal import background
+from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import RewardError
-from rsd_graph.models.http import ModelServer, RenderedChat
-from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
+from rsd_graph.models.http import ModelServer, RenderedChat, TokenIds
+from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, Timings
 from rsd_graph.models.token_cache import TokenCache
 from rsd_graph.protocols import Reading, Turn
 from rsd_graph.state import TokenUsage
 
 LIFT = 1000.0
-"""Added to the labels' logits, so that they alone are left in the distribution that llama.cpp reports."""
+"""Added to the labels' logits, so that they alone remain in the distribution that llama.cpp reports."""
 
-
-class _Tokens(BaseModel):
-    tokens: list[int]
+SMALLEST = 1e-30
+"""Stands for a probability that llama.cpp reports as 0: its logarithm is finite."""
 
 
 class _Candidate(BaseModel):
@@ -34,13 +33,9 @@ class _Position(BaseModel):
     top_probs: list[_Candidate]
 
 
-class _Timings(BaseModel):
-    cache_n: int
-
-
 class _Completion(BaseModel):
     tokens_evaluated: int
-    timings: _Timings
+    timings: Timings
     completion_probabilities: list[_Position] = Field(min_length=1)
 
 
@@ -48,13 +43,13 @@ class LlamaCppScorer:
     """Runs a reward model; see `protocols.ScoringBackend`.
 
     Args:
-        model: The model. Nothing but rewards should be asked of it, or the slots' prefixes are lost.
+        model: The model. Use it for nothing but rewards, or the prefixes in its slots are lost.
     """
 
     def __init__(self, model: EmbeddedLlamaCpp) -> None:
         self._model = model
         self._server: ModelServer | None = None
-        self._remembered = TokenCache(self._tokenize)
+        self._tokens = TokenCache(self._tokenize)
 
     @property
     def name(self) -> str:
@@ -65,53 +60,38 @@ class LlamaCppScorer:
         """Load the weights now. Raises as `EmbeddedLlamaCpp.start` does."""
         await self._model.start()
 
+    @on_background_loop
+    async def aclose(self) -> None:
+        """Stop the server and free its memory."""
+        if self._server is not None:
+            await self._server.aclose()
+            self._server = None
+        await self._model.aclose()
+
+    @on_background_loop
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `ScoringBackend.encode`."""
-        return await background.call(self._encode(text, special_tokens))
+        return await self._tokens.encode(text, special_tokens=special_tokens)
 
+    @on_background_loop
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `ScoringBackend.chat`. llama.cpp renders every chat ready for an answer."""
         if not generation_prompt:
-            raise RewardError(f"{self.name}: llama.cpp renders no closed conversation")
-        return await background.call(self._chat(turns))
+            raise RewardError(f"{self.name}: llama.cpp cannot render a conversation without a prompt for the answer")
+        server = await self._started()
+        rendered = await server.post("/apply-template", {"messages": list(turns)}, RenderedChat)
+        return await self._tokens.encode(rendered.prompt)
 
     async def head(self, tokens: Sequence[int]) -> Reading:  # noqa: ARG002  # of the protocol
         """Refused: llama.cpp has no reward heads."""
-        raise RewardError(f"{self.name}: llama.cpp reads no reward head; use vLLM for this kind of reward model")
+        raise RewardError(f"{self.name}: llama.cpp has no reward heads; use vLLM for this kind of reward model")
 
+    @on_background_loop
     async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         """Log-probability of each label token, among the labels."""
-        return await background.call(self._labels(list(tokens), labels))
-
-    async def aclose(self) -> None:
-        """Stop the server and free its memory."""
-        await background.call(self._aclose())
-
-    async def _started(self) -> ModelServer:
-        url = await self._model.url()
-        if self._server is None:
-            self._server = ModelServer(url)
-        return self._server
-
-    async def _encode(self, text: str, special_tokens: bool) -> list[int]:
-        if special_tokens:  # a whole prompt, which does not come again
-            return await self._tokenize(text, special_tokens=True)
-        return await self._remembered.of(text)
-
-    async def _tokenize(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        server = await self._started()
-        body = {"content": text, "add_special": special_tokens, "parse_special": True}
-        return (await server.post("/tokenize", body, _Tokens)).tokens
-
-    async def _chat(self, turns: Sequence[Turn]) -> list[int]:
-        server = await self._started()
-        rendered = await server.post("/apply-template", {"messages": list(turns)}, RenderedChat)
-        return await self._encode(rendered.prompt, special_tokens=False)
-
-    async def _labels(self, tokens: list[int], labels: Sequence[int]) -> Reading:
         server = await self._started()
         body = {
-            "prompt": tokens,
+            "prompt": list(tokens),
             "n_predict": 1,
             "logit_bias": [[label, LIFT] for label in labels],
             "temperature": 1.0,
@@ -124,13 +104,17 @@ class LlamaCppScorer:
             answer = await server.post("/completion", body, _Completion)
         said = {each.id: each.prob for each in answer.completion_probabilities[0].top_probs}
         return Reading(
-            # a probability below what llama.cpp can say is as good as the smallest that it can
-            tuple(math.log(max(said.get(label, 0.0), 1e-30)) for label in labels),
+            tuple(math.log(max(said.get(label, 0.0), SMALLEST)) for label in labels),
             TokenUsage(prompt=answer.tokens_evaluated, cached=answer.timings.cache_n),
         )
 
-    async def _aclose(self) -> None:
-        if self._server is not None:
-            await self._server.aclose()
-            self._server = None
-        await self._model.aclose()
+    async def _started(self) -> ModelServer:
+        url = await self._model.url()
+        if self._server is None:
+            self._server = ModelServer(url)
+        return self._server
+
+    async def _tokenize(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        server = await self._started()
+        body = {"content": text, "add_special": special_tokens, "parse_special": True}
+        return (await server.post("/tokenize", body, TokenIds)).tokens

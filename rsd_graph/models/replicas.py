@@ -1,7 +1,7 @@
-"""Several servers of one model, as one.
+"""Several servers of one model, used as one.
 
-A conversation stays with one server, whose prefix cache holds it; conversations are spread evenly. A server that does
-not answer is passed over for the next one, and asked again once the others do not answer either.
+A conversation stays with one server, whose prefix cache holds it; conversations are spread evenly. If a server does not
+answer, the next one is asked; it is asked again when the others do not answer either.
 """
 
 import asyncio
@@ -13,26 +13,25 @@ from typing import Generic, Protocol, TypeVar
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.models.retries import Retrier, RetryPolicy
-from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.protocols import Lifecycle, RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
 
 T = TypeVar("T")
 
 NO_RETRY = RetryPolicy(attempts=1, patience=0)
-"""For the members: whether to ask again is decided here, in one layer."""
+"""For the members: retries are decided here, in one layer."""
 
 
-class _Closing(Protocol):
-    async def aclose(self) -> None: ...
+class ModelReplica(StepGenerator, Lifecycle, Protocol):
+    """One server's client, as a step generator."""
 
 
-class _Member(_Closing, Protocol):
-    @property
-    def name(self) -> str: ...
+class RewardReplica(RewardModel, Lifecycle, Protocol):
+    """One server's client, as a reward model."""
 
 
-M = TypeVar("M", bound=_Member)
+M = TypeVar("M", bound=ModelReplica | RewardReplica)
 
 
 class _Replicas(Generic[M]):
@@ -44,7 +43,12 @@ class _Replicas(Generic[M]):
     def name(self) -> str:
         return self._members[0].name
 
+    async def start(self) -> None:
+        """Start every member."""
+        await asyncio.gather(*(member.start() for member in self._members))
+
     async def aclose(self) -> None:
+        """Close every member."""
         await asyncio.gather(*(member.aclose() for member in self._members))
 
     async def _ask(self, messages: Sequence[BaseMessage], call: Callable[[M], Awaitable[T]]) -> T:
@@ -58,20 +62,12 @@ class _Replicas(Generic[M]):
         return [self._members[index] for index in sorted(range(len(rank)), key=rank.__getitem__)]
 
 
-class ClosingModel(StepGenerator, _Closing, Protocol):
-    """A step generator with connections to close."""
-
-
-class ClosingReward(RewardModel, _Closing, Protocol):
-    """A reward model with connections to close."""
-
-
-class ReplicatedModel(_Replicas[ClosingModel]):
+class ReplicatedModel(_Replicas[ModelReplica]):
     """Servers of one model as a step generator.
 
     Args:
-        members: One client a server, made with `retry=NO_RETRY`.
-        retry: How long to go on when none answers.
+        members: One client per server, made with `retry=NO_RETRY`.
+        retry: How long to keep asking when none answers.
     """
 
     async def generate(
@@ -81,7 +77,7 @@ class ReplicatedModel(_Replicas[ClosingModel]):
         return await self._ask(messages, lambda model: model.generate(messages, response, settings=settings, n=n))
 
 
-class ReplicatedReward(_Replicas[ClosingReward]):
+class ReplicatedReward(_Replicas[RewardReplica]):
     """Servers of one reward model as one. Arguments as for `ReplicatedModel`."""
 
     async def score(

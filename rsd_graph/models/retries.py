@@ -1,4 +1,4 @@
-"""The one layer of retries: which errors may pass, how long to wait, and when to give up."""
+"""The one layer of retries: which errors are transient, how long to wait, and when to give up."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -14,46 +14,49 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WAITING = True
-"""A switch for tests: without, attempts follow one another at once, and nobody is waited for."""
+"""A switch for tests: if False, attempts follow one another at once, and no server is waited for."""
+
+FIRST_WAIT = 0.2
+"""Seconds that the first wait lasts at most; this limit doubles with each further wait, up to 5."""
 
 LONGEST_WAIT = 60.0
-"""Seconds; no server's `Retry-After` is taken for longer."""
+"""Seconds; a longer `Retry-After` of a server is cut to this."""
 FAILING_WAIT = 1.0
-"""Seconds; vLLM answers 500 for a moment when its engine has died, and is gone then."""
+"""Seconds; vLLM whose engine has died answers 500 for a moment before it exits."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on asking a server that does not answer.
+    """How long to keep asking a server that does not answer.
 
-    A refused or dropped connection, 429 and a failing server (500, 502 to 504) may pass; a wrong request and a timeout,
-    which has been waited for long enough, do not, and are raised at once.
+    A refused or dropped connection, 429, and a failing server (500, 502 to 504) are transient and asked again. A wrong
+    request is raised at once, and so is a timeout, which has already taken long enough.
     """
 
     attempts: int = 3
-    """Attempts at a server that has not answered yet, for its address may be wrong, or that fails at the request."""
+    """Attempts at a server that has never answered (its address may be wrong), or that fails at this request."""
     patience: float = 600
-    """Seconds to wait for one that has answered: it is overloaded, or starts again."""
+    """Seconds to wait for a server that has answered before: it is overloaded, or restarting."""
 
 
 class Retrier:
-    """Asks one server, or the servers of one model, and knows whether it has answered before."""
+    """Asks one server, or the servers of one model, and remembers whether it has ever answered."""
 
     def __init__(self, retry: RetryPolicy | None = None) -> None:
         self._policy = retry or RetryPolicy()
         self._has_answered = False
 
     async def ask(self, call: Callable[[], Awaitable[T]], *, places: int = 1) -> T:
-        """Call until it works or there is no hope left.
+        """Call until it works, or until the policy says to give up.
 
         Args:
             call: Asks once.
-            places: How many servers successive calls go round; a wait comes after each has been asked once.
+            places: Number of servers that successive calls take in turn; it waits after each has been asked once.
 
         Raises:
             What the last call raised.
         """
-        backoff = wait_random_exponential(multiplier=0.2, max=5)
+        backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=5)
         failures = 0
         attempts = self._policy.attempts * places
 
@@ -78,7 +81,7 @@ class Retrier:
 
         def tell(state: RetryCallState) -> None:
             if state.attempt_number == attempts:
-                logger.warning("%s; asking again, for %.0f s at most", _error(state), self._policy.patience)
+                logger.warning("%s; asking again for at most %.0f s", _error(state), self._policy.patience)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ModelUnreachableError, ModelUnavailableError)),

@@ -1,4 +1,4 @@
-"""Engines that share a GPU by turns: while one works, the weights of the others are in the machine's main memory.
+"""Engines that take turns on a GPU: while one works, the weights of the others are in main memory.
 
 https://docs.vllm.ai/en/latest/features/sleep_mode/
 """
@@ -15,7 +15,7 @@ class Sleeper(Protocol):
     """An engine that can leave the GPU and come back."""
 
     async def sleep(self) -> None:
-        """Move the weights to main memory, and forget the cache."""
+        """Move the weights to main memory and drop the cache."""
         ...
 
     async def wake_up(self) -> None:
@@ -24,7 +24,7 @@ class Sleeper(Protocol):
 
 
 class SleepCoordinator:
-    """Keeps at most one engine awake. Belongs to the background loop."""
+    """Keeps at most one engine awake. Belongs to one event loop, the background loop."""
 
     def __init__(self) -> None:
         self._lock = GroupLock()
@@ -33,9 +33,11 @@ class SleepCoordinator:
 
     @asynccontextmanager
     async def turn(self, engine: Sleeper) -> AsyncIterator[None]:
-        """Have the engine awake, and the others asleep, until the block ends."""
+        """Keep the engine awake, and the others asleep, until the block ends."""
         async with self._lock.turn(engine):
-            await asyncio.shield(asyncio.ensure_future(self._wake(engine)))  # half awake would be awake for ever
+            await asyncio.shield(
+                asyncio.ensure_future(self._wake(engine))
+            )  # else a half-woken engine would stay on the GPU, unseen
             yield
 
     async def _wake(self, engine: Sleeper) -> None:

@@ -1,7 +1,7 @@
-"""Reward models in this process, in plain `transformers`: the reference, and a way to score without any server.
+"""Reward models in this process, in plain `transformers`: the reference, and a way to score without a server.
 
-Every prompt is computed from its beginning. `rewards.vllm` gives the same rewards at the cost of the newest step; use
-that for more than a few problems. Needs the extra `transformers`.
+Every prompt is computed from its beginning. `models.vllm_scorer` gives the same rewards at the cost of the newest step
+only; use it for more than a few problems. Needs the extra `transformers`.
 """
 
 import threading
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rsd_graph._internal import background
+from rsd_graph._internal.background import in_thread
 from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
 from rsd_graph.models.context import require_room
 from rsd_graph.protocols import Reading, Turn
@@ -32,9 +32,9 @@ class TransformersScorer:
         model: A folder with a Hugging Face checkpoint (safetensors), or a name on the hub.
         head: Linear layers of the checkpoint's reward head, in order, with a ReLU between two (`Family.head`); by
             default a sequence classifier's. Unused for a language model.
-        revision: Of the name on the hub.
-        device: Such as `cuda:0` or `cpu`.
-        dtype: Such as `bfloat16` or `float32`; by default the checkpoint's.
+        revision: On the hub.
+        device: For example `cuda:0` or `cpu`.
+        dtype: For example `bfloat16` or `float32`; by default the checkpoint's.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class TransformersScorer:
         self._device = device
         self._dtype = dtype
         self._checkpoint: Checkpoint | None = None
-        self._turn = threading.Lock()  # one prompt at a time; others would only fight for the same device
+        self._turn = threading.Lock()  # one prompt at a time: others would only compete for the device
 
     async def start(self) -> None:
-        """Load the model now, rather than with the first step.
+        """Load the model now rather than at the first step.
 
         Raises:
             WeightsError: it cannot be found or read.
@@ -90,7 +90,7 @@ class TransformersScorer:
                     self._checkpoint = Checkpoint(self.name, self._head, self._revision, self._device, self._dtype)
                 return work(self._checkpoint)
 
-        return await background.in_thread(in_turn)
+        return await in_thread(in_turn)
 
 
 class Checkpoint:
@@ -152,7 +152,7 @@ class Checkpoint:
         import torch
 
         if not self._generative:
-            raise RewardError(f"{self._name} is no language model: it says no next token")
+            raise RewardError(f"{self._name} is not a language model: it predicts no next token")
         with torch.inference_mode():
             logits = self._model(self._batch(tokens), logits_to_keep=1).logits[0, -1]
             return tuple(logits.float().log_softmax(-1)[list(labels)].tolist())
@@ -171,7 +171,7 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _head(folder: Path, layers: Sequence[str], backbone: Any) -> "list[tuple[Tensor, Tensor | None]]":
-    """Weight and bias of each of the head's layers, read straight from the checkpoint."""
+    """Weight and bias of each layer of the head, read directly from the checkpoint."""
     from safetensors import safe_open
 
     wanted = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}

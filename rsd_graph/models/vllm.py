@@ -1,7 +1,7 @@
-"""vLLM, and any server with the OpenAI completions API that says why it stopped.
+"""vLLM, and any other server with the OpenAI completions API that says why it stopped.
 
-`/v1/completions` is called rather than `/v1/chat/completions`: a chat template may trim what a model has to continue.
-The prompt is the server's own rendering of the chat, followed by the response so far.
+This calls `/v1/completions` rather than `/v1/chat/completions`: a chat template may trim the text that the model has to
+continue. The prompt is the server's own rendering of the chat, followed by the response so far.
 
 - vLLM renders with `/tokenize`, which takes chat messages and returns the template's token ids; the response's own
   tokens follow them. https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
@@ -15,19 +15,15 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from rsd_graph._internal import background
+from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ModelResponseError
 from rsd_graph.models.context import require_room
-from rsd_graph.models.http import ModelCard, ModelServer, RenderedChat, to_openai
+from rsd_graph.models.http import ModelCard, ModelServer, RenderedChat, TokenIds, to_openai
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 Prompt = str | list[int]
-
-
-class _TokenIds(BaseModel):
-    tokens: list[int]
 
 
 class _Logprobs(BaseModel):
@@ -47,7 +43,7 @@ class _PromptDetails(BaseModel):
 
 
 class TokensUsed(BaseModel):
-    """How vLLM reports usage. Cached tokens only if it was started with `--enable-prompt-tokens-details`."""
+    """How vLLM reports usage. It reports cached tokens only with `--enable-prompt-tokens-details`."""
 
     prompt_tokens: int = 0
     completion_tokens: int | None = 0
@@ -55,7 +51,7 @@ class TokensUsed(BaseModel):
 
     @property
     def read(self) -> TokenUsage:
-        """The same as a record of this package."""
+        """The same, as this package's record."""
         cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
         return TokenUsage(self.prompt_tokens, cached or 0, self.completion_tokens or 0)
 
@@ -66,22 +62,22 @@ class _Completion(BaseModel):
 
 
 class ServedModel:
-    """One model of a server: what the server says of it, and its tokenizer.
+    """One model of a server: its card and its tokenizer.
 
     Args:
-        server: Where it is.
-        name: What the server calls it; None for the first that it lists.
+        server: The server.
+        name: The server's name for the model; None for the first that it lists.
     """
 
     def __init__(self, server: ModelServer, name: str | None) -> None:
         self.name = name or server.url
-        """What to call it in messages: the server's name for it, once that is known."""
+        """What to call it in messages: the server's name for it, once known."""
         self._server = server
         self._asked = name
         self._card: ModelCard | None = None
 
     async def card(self) -> ModelCard:
-        """What the server says of it, asked for once. Raises as `ModelServer.post` does."""
+        """What the server says of the model; requested once. Raises as `ModelServer.post` does."""
         if self._card is None:
             self._card = await self._server.model(self._asked)
             self.name = self._card.id
@@ -97,7 +93,7 @@ class ServedModel:
 
     async def _tokenize(self, what: dict[str, Any]) -> list[int]:
         body = {"model": (await self.card()).id, **what}
-        return (await self._server.post("/tokenize", body, _TokenIds)).tokens
+        return (await self._server.post("/tokenize", body, TokenIds)).tokens
 
 
 class VLLM:
@@ -109,8 +105,8 @@ class VLLM:
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for one step.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
-        template: Renders the messages to the text that the response follows; by default the server does it.
-        retry: How long to go on asking when it does not answer.
+        template: Renders the messages to the text that precedes the response; by default the server does it.
+        retry: How long to keep asking when it does not answer.
     """
 
     def __init__(
@@ -134,19 +130,19 @@ class VLLM:
         """What to call it in messages and tables."""
         return self._served.name
 
+    async def start(self) -> None:
+        """Nothing to load: the server runs elsewhere."""
+
+    @on_background_loop
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._server.aclose()
+
+    @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        return await background.call(self._generate(messages, response, settings, n))
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await background.call(self._server.aclose())
-
-    async def _generate(
-        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
-    ) -> list[Generation]:
         card = await self._served.card()
         prompt = await self._prompt(messages, response)
         answer = await self._server.post(
@@ -158,21 +154,21 @@ class VLLM:
                 "stop": [settings.delimiter],
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
-                # the settings alone say how to sample: vLLM would take what is missing from the model's own files
+                # only the settings decide how to sample: vLLM would take missing values from the model's own files
                 "top_k": 0,
                 "min_p": 0.0,
                 "repetition_penalty": 1.0,
                 "seed": settings.seed,
                 "n": n,
                 "logprobs": 1,
-                "add_special_tokens": False,  # the rendering holds them already
+                "add_special_tokens": False,  # the rendering has them already
             },
             _Completion,
         )
         return self._read(answer, settings.delimiter, n)
 
     def _room(self, prompt: Prompt, context: int | None, wanted: int) -> int:
-        """Tokens that the step may take. How vLLM refuses a request without room differs from version to version."""
+        """Tokens that the step may take. Checked here, as vLLM's refusal differs from version to version."""
         if context is None or isinstance(prompt, str):
             return wanted
         require_room(self.name, len(prompt), context, answer=1)
@@ -184,14 +180,14 @@ class VLLM:
         chat = to_openai(messages)
         try:
             rendered = await self._served.chat(chat, generation_prompt=True)
-            if rendered:  # llama.cpp also has the endpoint, ignores the messages and returns no tokens
+            if rendered:  # llama.cpp has the endpoint too, but ignores the messages and returns no tokens
                 return [*rendered, *(await self._served.encode(response) if response else ())]
             body = {"model": (await self._served.card()).id, "messages": chat, "add_generation_prompt": True}
             return (await self._server.post("/apply-template", body, RenderedChat)).prompt + response
         except ModelResponseError as error:
             raise ModelResponseError(
-                f"{self._server.url} renders no chat, neither at /tokenize (vLLM) nor at /apply-template (llama.cpp): "
-                f"{error}. Pass `template`, a function from messages to the prompt's text."
+                f"{self._server.url} cannot render a chat, neither at /tokenize (vLLM) nor at /apply-template "
+                f"(llama.cpp): {error}. Pass `template`, a function from messages to the prompt's text."
             ) from error
 
     def _read(self, answer: _Completion, delimiter: str, n: int) -> list[Generation]:
@@ -215,7 +211,7 @@ class VLLM:
 
 
 def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
-    """Tell end of text from the delimiter: vLLM gives the stop string as `stop_reason`, SGLang as `matched_stop`."""
+    """Delimiter or end of text? vLLM gives the stop string as `stop_reason`, SGLang as `matched_stop`."""
     said = choice.model_fields_set
     match choice.finish_reason:
         case "length":
@@ -224,8 +220,8 @@ def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
             return "delimiter" if delimiter in (choice.stop_reason, choice.matched_stop) else "eos"
         case "stop":
             raise ModelResponseError(
-                f"{where} does not say whether it stopped at the delimiter or at the end of the text (no "
-                "`stop_reason`): for a llama.cpp server use `LlamaCpp`"
+                f"{where} does not say whether it stopped at the delimiter or at the end of text (no `stop_reason`): "
+                "for a llama.cpp server use `LlamaCpp`"
             )
         case other:
             raise ModelResponseError(f"{where} answered with finish_reason {other!r}, expected 'stop' or 'length'")

@@ -1,21 +1,22 @@
-"""vLLM engines in this process: no servers, and one program to start and to stop.
+"""vLLM engines in this process: no servers, and only one program to start and to stop.
 
-All share the visible GPUs, either by shares of the memory or by sleep: then each may have all of it, and while one
-model works, the others' weights lie in the machine's main memory. https://docs.vllm.ai/en/latest/features/sleep_mode/
+All share the visible GPUs. Either each has its share of the memory, or they take turns: then each may have all of it,
+and while one model works, the others' weights are in main memory (`models.sleep`).
 
 Needs the extra `vllm`.
 """
 
 import threading
 from argparse import ArgumentError
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph._internal import background
+from rsd_graph._internal.background import in_thread, on_background_loop
 from rsd_graph.errors import ConfigurationError, ModelError, ModelResponseError, WeightsError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import to_openai
@@ -28,12 +29,12 @@ NEEDS_VLLM = "engines in this process need the extra `vllm`: run `pip install 'r
 
 
 class OfflineEngine:
-    """One vLLM engine in this process: a step generator, and an engine for a reward model's recipe.
+    """One vLLM engine in this process: a step generator, or the backend of a process reward model.
 
     Args:
-        model: A name on the hub, or a folder.
+        model: A name on the hub, or a folder with a checkpoint.
         flags: As for `vllm serve`, such as `["--max-model-len", "4096"]`.
-        parameters: Number of the model's parameters, for the FLOPs count.
+        parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
         coordinator: Shared by engines that sleep while another works; None for one that is always awake.
     """
 
@@ -49,11 +50,12 @@ class OfflineEngine:
         self.parameters = parameters
         self._flags = list(flags)
         self._coordinator = coordinator
-        self._engine: Any = None  # vLLM's AsyncLLM; this package does not need vLLM to be imported
+        self._engine: Any = None  # vLLM's AsyncLLM, whose type is known only where vLLM is installed
         self._starting = threading.Lock()
         self._asleep = False
         self._numbers = count()
 
+    @on_background_loop
     async def start(self) -> None:
         """Load the model now.
 
@@ -61,37 +63,90 @@ class OfflineEngine:
             WeightsError: it cannot be had or loaded.
             ConfigurationError: a flag is wrong, or vLLM is not installed.
         """
-        await background.call(self._start())
+        async with self._awake():
+            pass
 
+    @on_background_loop
     async def aclose(self) -> None:
-        """End the engine and free its memory."""
-        await background.call(self._aclose())
+        """Stop the engine and free its memory."""
 
+        def loaded_by_now() -> None:
+            with self._starting:
+                return
+
+        await in_thread(loaded_by_now)
+        engine, self._engine, self._asleep = self._engine, None, False
+        if engine is not None:
+            engine.shutdown()  # on this loop: its reader is here, and would take a shutdown elsewhere for a crash
+
+    @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        return await background.call(self._generate(messages, response, settings, n))
+        from vllm import SamplingParams
 
+        tokens = await self._render(to_openai(messages), generation_prompt=True)
+        tokens += await self.encode(response) if response else []
+        async with self._awake() as engine:
+            room = self._room(engine, tokens, answer=1)
+            parameters = SamplingParams(
+                n=n,
+                max_tokens=min(settings.max_step_tokens, room),
+                stop=[settings.delimiter],
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                seed=settings.seed,
+                logprobs=0,  # of the chosen token, and of no other
+            )
+            output = await self._last(engine.generate, tokens, parameters)
+        read = _read(tokens, output)
+        return [
+            Generation(
+                text=said.text,
+                finish=_finish(said, settings.delimiter),
+                # the prompt is read once for all n
+                usage=replace(read if index == 0 else TokenUsage(), completion=len(said.token_ids)),
+                logprobs=tuple(each[token].logprob for token, each in zip(said.token_ids, said.logprobs, strict=True)),
+            )
+            for index, said in enumerate(output.outputs)
+        ]
+
+    @on_background_loop
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `protocols.ScoringBackend.encode`."""
-        tokenizer = await background.call(self._tokenizer())
+        tokenizer = await self._tokenizer()
         return cast("list[int]", tokenizer.encode(text, add_special_tokens=special_tokens))
 
+    @on_background_loop
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `protocols.ScoringBackend.chat`."""
-        return await background.call(self._chat(list(turns), generation_prompt))
+        return await self._render(list(turns), generation_prompt)
 
+    @on_background_loop
     async def head(self, tokens: Sequence[int]) -> Reading:
         """See `protocols.ScoringBackend.head`."""
-        return await background.call(self._head(list(tokens)))
+        from vllm import PoolingParams
 
+        async with self._awake() as engine:
+            self._room(engine, tokens, answer=0)
+            output = await self._last(engine.encode, tokens, PoolingParams(task="classify", use_activation=False))
+        return Reading(tuple(output.outputs.data.float().flatten().tolist()), _read(tokens, output))
+
+    @on_background_loop
     async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         """See `protocols.ScoringBackend.labels`."""
-        return await background.call(self._labels(list(tokens), list(labels)))
+        from vllm import SamplingParams
+
+        async with self._awake() as engine:
+            self._room(engine, tokens, answer=1)
+            parameters = SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=list(labels))
+            output = await self._last(engine.generate, tokens, parameters)
+        said = output.outputs[0].logprobs[0]
+        return Reading(tuple(said[label].logprob for label in labels), replace(_read(tokens, output), completion=1))
 
     async def sleep(self) -> None:
-        """Move the weights to main memory, and forget the cache."""
+        """Move the weights to main memory and drop the cache."""
         if self._engine is not None:
             await self._engine.sleep(level=1)
             self._asleep = True
@@ -99,20 +154,29 @@ class OfflineEngine:
     async def wake_up(self) -> None:
         """Load the model, or bring its weights back."""
         if self._engine is None:
-            await background.in_thread(self._load)
+            await in_thread(self._load)
         if self._asleep:
             await self._engine.wake_up()
             self._asleep = False
 
-    async def _start(self) -> None:
-        async with self._awake():
-            pass
-
     async def _tokenizer(self) -> Any:
-        """The engine's own; it works while the engine sleeps."""
+        """The engine's own tokenizer, which works while the engine sleeps."""
         if self._engine is None:
-            await self._start()
+            await self.start()
         return self._engine.get_tokenizer()
+
+    async def _render(self, turns: Sequence[Any], generation_prompt: bool) -> list[int]:
+        tokenizer = await self._tokenizer()
+        tokens: list[int] = tokenizer.apply_chat_template(
+            turns, add_generation_prompt=generation_prompt, return_dict=False
+        )
+        return tokens
+
+    def _room(self, engine: Any, tokens: Sequence[int], *, answer: int) -> int:
+        """Tokens of the context that are left for an answer."""
+        context: int = engine.model_config.max_model_len
+        require_room(self.name, len(tokens), context, answer=answer)
+        return context - len(tokens)
 
     @asynccontextmanager
     async def _awake(self) -> AsyncIterator[Any]:
@@ -139,104 +203,21 @@ class OfflineEngine:
             try:
                 arguments = parser.parse_args(["--model", self.name, *sleeping, *self._flags])
             except (SystemExit, ArgumentError) as error:
-                raise ConfigurationError(f"{self.name}: vLLM does not take the flags {self._flags}: {error}") from error
+                raise ConfigurationError(
+                    f"{self.name}: vLLM does not accept the flags {self._flags}: {error}"
+                ) from error
             try:
                 self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs.from_cli_args(arguments))
             except (OSError, ValueError, RuntimeError, VLLMError) as error:
                 raise WeightsError(f"vLLM cannot load {self.name}: {error}") from error
 
-    async def _aclose(self) -> None:
-        def loaded_by_now() -> None:
-            with self._starting:
-                return
-
-        await background.in_thread(loaded_by_now)
-        engine, self._engine, self._asleep = self._engine, None, False
-        if engine is not None:
-            engine.shutdown()  # on this loop: its reader is here, and would take a shutdown elsewhere for a crash
-
-    async def _chat(self, turns: Sequence[Any], generation_prompt: bool) -> list[int]:
-        tokenizer = await self._tokenizer()
-        tokens: list[int] = tokenizer.apply_chat_template(
-            turns, add_generation_prompt=generation_prompt, return_dict=False
-        )
-        return tokens
-
-    async def _generate(
-        self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings, n: int
-    ) -> list[Generation]:
-        from vllm import SamplingParams
-
-        tokens = await self._chat(to_openai(messages), generation_prompt=True)
-        tokens += await self.encode(response) if response else []
-        async with self._awake() as engine:
-            context: int = engine.model_config.max_model_len
-            require_room(self.name, len(tokens), context, answer=1)
-            output = await self._last(
-                engine.generate(
-                    {"prompt_token_ids": tokens},
-                    SamplingParams(
-                        n=n,
-                        max_tokens=min(settings.max_step_tokens, context - len(tokens)),
-                        stop=[settings.delimiter],
-                        temperature=settings.temperature,
-                        top_p=settings.top_p,
-                        seed=settings.seed,
-                        logprobs=0,  # of the token that was chosen, and of no other
-                    ),
-                    self._number(),
-                )
-            )
-        return [
-            Generation(
-                text=said.text,
-                finish=_finish(said, settings.delimiter),
-                usage=TokenUsage(
-                    prompt=len(tokens) if index == 0 else 0,  # read once for all n
-                    cached=(output.num_cached_tokens or 0) if index == 0 else 0,
-                    completion=len(said.token_ids),
-                ),
-                logprobs=tuple(each[token].logprob for token, each in zip(said.token_ids, said.logprobs, strict=True)),
-            )
-            for index, said in enumerate(output.outputs)
-        ]
-
-    async def _head(self, tokens: list[int]) -> Reading:
-        from vllm import PoolingParams
-
-        async with self._awake() as engine:
-            require_room(self.name, len(tokens), engine.model_config.max_model_len, answer=0)
-            output = await self._last(
-                engine.encode(
-                    {"prompt_token_ids": tokens}, PoolingParams(task="classify", use_activation=False), self._number()
-                )
-            )
-        usage = TokenUsage(prompt=len(tokens), cached=output.num_cached_tokens or 0)
-        return Reading(tuple(output.outputs.data.float().flatten().tolist()), usage)
-
-    async def _labels(self, tokens: list[int], labels: list[int]) -> Reading:
-        from vllm import SamplingParams
-
-        async with self._awake() as engine:
-            require_room(self.name, len(tokens), engine.model_config.max_model_len, answer=1)
-            output = await self._last(
-                engine.generate(
-                    {"prompt_token_ids": tokens},
-                    SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=labels),
-                    self._number(),
-                )
-            )
-        said = output.outputs[0].logprobs[0]
-        usage = TokenUsage(prompt=len(tokens), cached=output.num_cached_tokens or 0, completion=1)
-        return Reading(tuple(said[label].logprob for label in labels), usage)
-
-    async def _last(self, outputs: AsyncIterator[Any]) -> Any:
-        """What a request ends with, errors of vLLM's as this package's."""
+    async def _last(self, ask: Callable[..., AsyncIterator[Any]], tokens: Sequence[int], parameters: Any) -> Any:
+        """The last output of a request. vLLM's errors become this package's."""
         from vllm.exceptions import VLLMError
 
         try:
             last = None
-            async for output in outputs:
+            async for output in ask({"prompt_token_ids": list(tokens)}, parameters, f"rsd-{next(self._numbers)}"):
                 last = output
         except (ValueError, RuntimeError, VLLMError) as error:
             raise ModelError(f"{self.name} failed: {error}") from error
@@ -244,8 +225,9 @@ class OfflineEngine:
             raise ModelResponseError(f"{self.name} answered nothing")
         return last
 
-    def _number(self) -> str:
-        return f"rsd-{next(self._numbers)}"
+
+def _read(tokens: Sequence[int], output: Any) -> TokenUsage:
+    return TokenUsage(prompt=len(tokens), cached=output.num_cached_tokens or 0)
 
 
 def _finish(said: Any, delimiter: str) -> Finish:

@@ -1,8 +1,8 @@
 """Reward models on a vLLM server.
 
-Prompts go as token ids, so that what is scored is what the recipe says. `vllm serve` answers with a reward head's
-logits at `/classify`, read at the last token, which uses its prefix cache; a model that vLLM serves for token-wise
-pooling only answers at `/pooling`, and encodes the whole prompt each time (README, "Process reward models").
+Prompts are sent as token ids, so that the server scores exactly what the recipe says. `vllm serve` returns the reward
+head's output at the last token from `/classify`, which uses the prefix cache. A model that vLLM serves only for
+token-wise pooling answers at `/pooling`, and encodes the whole prompt each time.
 https://docs.vllm.ai/en/latest/models/pooling_models.html
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from rsd_graph._internal import background
+from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import ModelCard, ModelServer
@@ -59,8 +59,8 @@ class VLLMScorer:
         model: The name it serves the model under; by default the first that it lists.
         api_key: Sent as a bearer token.
         timeout: Seconds to wait for one reward.
-        retry: How long to go on asking when it does not answer.
-        token_wise: Whether the server's model has token-wise pooling only; found out by itself.
+        retry: How long to keep asking when it does not answer.
+        token_wise: Whether the server's model has only token-wise pooling; by default found out with the first reward.
     """
 
     def __init__(
@@ -76,55 +76,75 @@ class VLLMScorer:
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
         self._served = ServedModel(self._server, model)
         self._token_wise = token_wise
-        self._remembered = TokenCache(self._served.encode)
+        self._tokens = TokenCache(self._served.encode)
 
     @property
     def name(self) -> str:
         """What to call the model in messages."""
         return self._served.name
 
+    @on_background_loop
     async def card(self) -> ModelCard:
         """What the server says of the model, asked for once. Raises as `ModelServer.post` does."""
-        return await background.call(self._served.card())
-
-    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
-        """See `ScoringBackend.encode`."""
-        return await background.call(self._encode(text, special_tokens))
-
-    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
-        """See `ScoringBackend.chat`."""
-        return await background.call(self._served.chat(turns, generation_prompt=generation_prompt))
-
-    async def head(self, tokens: Sequence[int]) -> Reading:
-        """See `ScoringBackend.head`."""
-        return await background.call(self._head(list(tokens)))
-
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `ScoringBackend.labels`."""
-        return await background.call(self._labels(list(tokens), list(labels)))
+        return await self._served.card()
 
     async def start(self) -> None:
-        """Nothing to load: the server runs already."""
+        """Nothing to load: the server runs elsewhere."""
 
+    @on_background_loop
     async def aclose(self) -> None:
         """Close the connections."""
-        await background.call(self._server.aclose())
+        await self._server.aclose()
 
-    async def _encode(self, text: str, special_tokens: bool) -> list[int]:
-        if special_tokens:  # a whole prompt, which does not come again
-            return await self._served.encode(text, special_tokens=True)
-        return await self._remembered.of(text)
+    @on_background_loop
+    async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
+        """See `ScoringBackend.encode`."""
+        return await self._tokens.encode(text, special_tokens=special_tokens)
 
-    async def _head(self, tokens: list[int]) -> Reading:
+    @on_background_loop
+    async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
+        """See `ScoringBackend.chat`."""
+        return await self._served.chat(list(turns), generation_prompt=generation_prompt)
+
+    @on_background_loop
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        """See `ScoringBackend.head`."""
         card = await self._served.card()
         require_room(self.name, len(tokens), card.max_model_len, answer=0)
-        body = {"model": card.id, "input": tokens, "use_activation": False}
+        body = {"model": card.id, "input": list(tokens), "use_activation": False}
         if self._token_wise is None:
             return await self._either(body)
         return await (self._pooled(body) if self._token_wise else self._classified(body))
 
+    @on_background_loop
+    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """See `ScoringBackend.labels`."""
+        card = await self._served.card()
+        require_room(self.name, len(tokens), card.max_model_len, answer=1)
+        answer = await self._server.post(
+            "/v1/completions",
+            {
+                "model": card.id,
+                "prompt": list(tokens),
+                "max_tokens": 1,
+                "temperature": 0,
+                "logprobs": len(labels),
+                "logprob_token_ids": list(labels),
+                "return_tokens_as_token_ids": True,
+            },
+            _Completion,
+        )
+        said = answer.choices[0].logprobs.top_logprobs[0]
+        try:
+            return Reading(tuple(said[f"token_id:{label}"] for label in labels), answer.usage.read)
+        except KeyError as error:
+            raise RewardError(
+                f"{self.name} does not say how likely {error} is: this needs a vLLM whose completions know "
+                "`logprob_token_ids` (0.32 does)"
+            ) from error
+
     async def _either(self, body: dict[str, object]) -> Reading:
-        """Read the head in the way that the server has, and remember which one that is."""
+        """Read the head at whichever endpoint the server has, and remember which."""
         try:
             reading = await self._classified(body)
         except (ContextOverflowError, ModelUnavailableError):
@@ -134,7 +154,7 @@ class VLLMScorer:
                 reading = await self._pooled(body)
             except ModelResponseError as error:
                 raise ModelResponseError(
-                    f"{self.name} serves no reward head: {refused}; {error}. Is it a reward model, and of this `kind`?"
+                    f"{self.name} serves no reward head: {refused}; {error}. Is it a reward model of this `kind`?"
                 ) from error
             self._token_wise = True
         else:
@@ -149,30 +169,5 @@ class VLLMScorer:
         pooled = await self._server.post("/pooling", {**body, "task": "token_classify"}, _Pooling)
         rows = pooled.data[0].data
         if not rows:
-            raise RewardError(f"{self.name} gave no reward at all")
+            raise RewardError(f"{self.name} returned no reward")
         return Reading(tuple(rows[-1]), pooled.usage.read)
-
-    async def _labels(self, tokens: list[int], labels: list[int]) -> Reading:
-        card = await self._served.card()
-        require_room(self.name, len(tokens), card.max_model_len, answer=1)
-        answer = await self._server.post(
-            "/v1/completions",
-            {
-                "model": card.id,
-                "prompt": tokens,
-                "max_tokens": 1,
-                "temperature": 0,
-                "logprobs": len(labels),
-                "logprob_token_ids": labels,
-                "return_tokens_as_token_ids": True,
-            },
-            _Completion,
-        )
-        said = answer.choices[0].logprobs.top_logprobs[0]
-        try:
-            return Reading(tuple(said[f"token_id:{label}"] for label in labels), answer.usage.read)
-        except KeyError as error:
-            raise RewardError(
-                f"{self.name} does not say how likely {error} is: it needs a vLLM whose completions know "
-                "`logprob_token_ids` (0.32 does)"
-            ) from error

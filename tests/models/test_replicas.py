@@ -13,13 +13,18 @@ SAID = Generation("yes", "eos")
 
 
 class Server(ScriptedModel):
-    closed = False
+    started = closed = False
+
+    async def start(self) -> None:
+        self.started = True
 
     async def aclose(self) -> None:
         self.closed = True
 
 
 class RewardServer(ScriptedReward):
+    async def start(self) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
@@ -28,7 +33,7 @@ def generate(model: ReplicatedModel, problem: str) -> None:
 
 
 def test_a_conversation_stays_with_its_server() -> None:
-    """Its prefix is cached there; conversations as such are spread evenly."""
+    """Its prefix is cached there; different conversations are spread evenly."""
     servers = [Server([SAID]) for _ in range(3)]
     model = ReplicatedModel(servers)
     for turn in range(2):
@@ -53,7 +58,7 @@ def test_a_server_that_is_gone_is_passed_over() -> None:
 
 
 def test_rewards_are_spread_in_the_same_way() -> None:
-    """Around one that is gone as well."""
+    """A reward server that is gone is passed over too."""
     gone = RewardServer([ModelUnreachableError("gone")] * 9)
     reward = ReplicatedReward([gone, RewardServer([0.25])])
     for problem in range(4):
@@ -61,8 +66,16 @@ def test_rewards_are_spread_in_the_same_way() -> None:
         assert score.reward == 0.25
 
 
-def test_closing_closes_all() -> None:
-    """Connections of every server."""
+def test_starting_and_closing_reach_every_member() -> None:
+    """No member is left unloaded, and none keeps its connections."""
     servers = [Server([SAID]), Server([SAID])]
-    asyncio.run(ReplicatedModel(servers).aclose())
+    model = ReplicatedModel(servers)
+    asyncio.run(model.start())
+    assert [(server.started, server.closed) for server in servers] == [(True, False)] * 2
+    asyncio.run(model.aclose())
     assert all(server.closed for server in servers)
+
+
+def test_the_name_is_the_first_members() -> None:
+    """All members serve the same model."""
+    assert ReplicatedModel([Server([SAID], "qwen"), Server([SAID], "other")]).name == "qwen"

@@ -56,7 +56,7 @@ def test_a_given_kind_goes_before_the_served_name(server: FakeServer) -> None:
 
 def test_a_name_that_no_family_claims_is_refused_with_the_kinds(server: FakeServer) -> None:
     """At once where the name is given; with the first step where only the server knows it."""
-    with pytest.raises(ConfigurationError, match="'mine-7b' does not say .*skywork, qwen-prm"):
+    with pytest.raises(ConfigurationError, match=r"'mine-7b' does not say .*skywork, qwen-prm"):
         process_reward("http://127.0.0.1:1", model="mine-7b")
     served(server, "mine-7b", 0.0)
     reward = process_reward(server.url)
@@ -66,7 +66,7 @@ def test_a_name_that_no_family_claims_is_refused_with_the_kinds(server: FakeServ
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:
     """By name, with those that do."""
-    with pytest.raises(ConfigurationError, match="'skywerk' is no kind .*skywork"):
+    with pytest.raises(ConfigurationError, match=r"'skywerk' is no kind .*skywork"):
         process_reward("http://127.0.0.1:1", kind="skywerk")
 
 

@@ -7,7 +7,8 @@ unfinished one is a guess.
 Its number has no range of its own. The mapping into [0, 1]:
 
 - one label: `sigmoid((logit - centre) / scale)`. Centre and scale belong to the model: a solution at `centre` has a
-  reward of 0.5, and one `scale` above it 0.73. The defaults, 0 and 1, suit a Bradley-Terry model whose rewards lie around 0.
+  reward of 0.5, and one `scale` above it 0.73. The defaults, 0 and 1, suit a Bradley-Terry model whose rewards are
+  around 0.
 - two labels: the softmax probability of the second.
 """
 

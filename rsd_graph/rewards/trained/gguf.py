@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsd_graph._internal.progress import Progress
 from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import check_gguf
-from rsd_graph.models.weights import NEEDS_LOCAL, Progress, cache_directory
+from rsd_graph.models.weights import NEEDS_LOCAL, cache_directory
 from rsd_graph.rewards.trained.file import RewardFile
 
 if TYPE_CHECKING:
