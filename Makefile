@@ -19,6 +19,7 @@ format:  ## rewrite the sources as the formatter wants them
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types:
 	$(BIN)/mypy
