@@ -6,13 +6,15 @@ import pytest
 
 from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.config import load_config
-from rsd_graph.errors import ModelUnreachableError
+from rsd_graph.errors import ConfigurationError, ModelUnreachableError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.replicas import ReplicatedModel, ReplicatedReward
+from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.vllm_engine import OfflineEngine
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
+from rsd_graph.rewards.families import FAMILIES
 from rsd_graph.rewards.judge import JudgeReward
 from rsd_graph.rewards.prm import ProcessReward
 from tests.conftest import FakeServer
@@ -104,3 +106,72 @@ def test_a_reward_model_may_be_computed_in_this_process() -> None:
     """By transformers, without any server."""
     model = {"model": "Qwen/Qwen2.5-Math-PRM-7B", "engine": "transformers"}
     assert assembled({"reward": model}).reward.name == "Qwen/Qwen2.5-Math-PRM-7B"
+
+
+def test_a_reward_file_runs_beside_an_embedded_draft_only() -> None:
+    """Beside a draft on a server, the reward has to be served too."""
+    with pytest.raises(ConfigurationError, match="rsd export-reward"):
+        assembled({"draft": {"model": "m-1B"}, "reward": {"kind": "trained"}, "mode": "offline"})
+
+
+def test_a_judge_without_a_model_of_its_own_is_the_embedded_target(server: FakeServer) -> None:
+    """A target on a server is not used as one by itself."""
+    server.answer("/props", (404, {}))
+    with pytest.raises(ConfigurationError, match="name the judge's own `url` or `model`"):
+        assembled({"target": {"url": server.url}, "reward": {"kind": "judge"}})
+
+
+def test_a_judge_that_vllm_does_not_serve_has_one_address(server: FakeServer) -> None:
+    """Its client cannot be spread over several."""
+    server.answer("/v1/models", {"data": [{"id": "chat", "owned_by": "somebody"}]})
+    with pytest.raises(ConfigurationError, match="has one address"):
+        assembled({"reward": {"url": server.url, "replicas": [server.url]}})
+
+
+def test_everything_is_closed_also_after_an_error(server: FakeServer) -> None:
+    """In the block, and while it is put together: no connection is left open."""
+
+    async def run() -> None:
+        async with assemble(load_config(None, {"draft": {"url": server.url}})):
+            raise RuntimeError("in the block")
+
+    server.answer("/props", {"default_generation_settings": {}})
+    with pytest.raises(RuntimeError, match="in the block"):
+        asyncio.run(run())
+    with pytest.raises(ModelUnreachableError):
+        assembled({"draft": {"url": server.url}, "target": {"url": "http://127.0.0.1:1"}})
+
+
+def test_the_served_judge_closes_its_own_connections(server: FakeServer) -> None:
+    """It is among what is running."""
+    server.answer("/v1/models", {"data": [{"id": "chat", "owned_by": "somebody"}]})
+    models = assembled({"reward": {"url": server.url}})
+    reward: object = models.reward
+    assert list(models.running_for_reward) == [reward]
+
+
+def test_what_the_reward_needs_is_known_apart(server: FakeServer) -> None:
+    """`rsd evaluate-reward` starts that and no more."""
+    server.answer("/v1/models", PRM)
+    models = assembled({"reward": {"url": server.url}})
+    everything: list[object] = [models.draft, models.target, models.reward]
+    assert list(models.running) == everything
+    assert list(models.running_for_reward) == everything[2:]
+    assert list(assembled({}).running_for_reward) == []
+
+
+def test_the_family_reads_its_own_head_in_this_process() -> None:
+    """Plain transformers is told which layers of the checkpoint are the head."""
+    model = {"model": "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B", "engine": "transformers"}
+    reward = assembled({"reward": model}).reward
+    assert isinstance(reward, ProcessReward)
+    assert isinstance(reward.backend, TransformersScorer)
+    assert reward.backend._head == FAMILIES["skywork"].head
+
+
+def test_a_key_reaches_the_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is not set is an error before anything is asked."""
+    monkeypatch.delenv("RSD_TEST_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match="RSD_TEST_KEY"):
+        assembled({"draft": {"url": server.url, "api_key_env": "RSD_TEST_KEY"}})
+    assert server.requests == []

@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rsd_graph.config import load_config
+from rsd_graph import RSDSettings
+from rsd_graph.config import ROLES, Config, ModelConfig, RewardConfig, Role, ServeConfig, load_config
 from rsd_graph.errors import ConfigurationError
 
 
@@ -115,3 +117,83 @@ def test_a_key_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
         _ = draft.api_key
     monkeypatch.setenv("RSD_TEST_KEY", "secret")
     assert draft.api_key == "secret"
+
+
+@pytest.mark.parametrize(
+    ("tables", "role", "place", "addresses"),
+    [
+        ({}, "draft", "embedded", ()),
+        ({"target": {"path": "m.gguf"}}, "target", "file", ()),
+        ({"draft": {"url": "http://a", "replicas": ["http://b"]}}, "draft", "server", ("http://a", "http://b")),
+        ({"draft": {"model": "m"}}, "draft", "managed", ("http://127.0.0.1:8000",)),
+        ({"target": {"model": "m"}, "serve": {"host": "::"}}, "target", "managed", ("http://[::1]:8001",)),
+        ({"draft": {"model": "m"}, "mode": "offline"}, "draft", "offline", ()),
+        ({}, "reward", "draft", ()),
+        ({"reward": {"kind": "trained"}}, "reward", "draft", ()),
+        ({"reward": {"path": "r.safetensors"}}, "reward", "draft", ()),
+        ({"reward": {"kind": "judge"}}, "reward", "target", ()),
+        ({"reward": {"path": "m.gguf"}}, "reward", "file", ()),
+        ({"reward": {"model": "Qwen/Qwen2.5-Math-PRM-7B", "engine": "transformers"}}, "reward", "transformers", ()),
+        ({"reward": {"model": "Qwen/Qwen2.5-Math-PRM-7B"}}, "reward", "managed", ("http://127.0.0.1:8002",)),
+    ],
+)
+def test_each_role_is_resolved_to_one_place(
+    tables: dict[str, Any], role: Role, place: str, addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its model runs, and at which addresses."""
+    monkeypatch.setenv("RSD_API_KEY", "secret")
+    found = load_config(None, tables).resolve(role)
+    assert (found.place, found.addresses, found.served) == (place, addresses, bool(addresses))
+
+
+def test_a_role_is_resolved_with_the_key_of_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers of `rsd serve` have its key, others their own, and models in this process none."""
+    monkeypatch.setenv("RSD_API_KEY", "ours")
+    monkeypatch.setenv("OTHER_KEY", "theirs")
+    config = load_config(
+        None, {"draft": {"model": "m"}, "target": {"url": "http://a", "api_key_env": "OTHER_KEY"}, "reward": {}}
+    )
+    assert [config.resolve(role).api_key for role in ROLES] == ["ours", "theirs", None]
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ({}, "confidence"),
+        ({"kind": "judge"}, "judge"),
+        ({"path": "r.safetensors"}, "trained"),
+        ({"path": "m.gguf"}, "judge"),
+        ({"url": "http://a"}, None),  # the server knows
+        ({"url": "http://a", "model": "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B"}, "skywork"),
+        ({"url": "http://a", "model": "mine"}, "judge"),
+        ({"url": "http://a", "model": "mine", "kind": "qwen-prm"}, "qwen-prm"),
+    ],
+)
+def test_the_kind_of_reward_is_resolved_in_one_place(table: dict[str, Any], kind: str | None) -> None:
+    """As given, or from what the table names."""
+    assert load_config(None, {"reward": table}).reward.resolved_kind == kind
+
+
+def test_a_model_started_here_whose_name_says_nothing_needs_a_kind() -> None:
+    """Nobody could be asked before it is served."""
+    reward = load_config(None, {"reward": {"model": "mine-7b"}}).reward
+    with pytest.raises(ConfigurationError, match=r"'mine-7b' does not say .*give its `kind`: .*skywork"):
+        _ = reward.resolved_kind
+
+
+def test_a_table_for_another_engine_drops_the_presets_engine_keys() -> None:
+    """`context` is vLLM's, and plain transformers would refuse it."""
+    config = load_config(None, {"preset": "qwen2.5-math-7b-qwen-prm", "reward": {"engine": "transformers"}})
+    assert (config.reward.model, config.reward.context) == ("Qwen/Qwen2.5-Math-PRM-7B", None)
+
+
+def test_every_key_is_described() -> None:
+    """The reference and Studio's form show the descriptions."""
+    models = (Config, ModelConfig, RewardConfig, ServeConfig, RSDSettings)
+    missing = [
+        f"{model.__name__}.{name}"
+        for model in models
+        for name, key in model.model_fields.items()
+        if not key.description
+    ]
+    assert missing == []

@@ -1,8 +1,8 @@
 """From a configuration to the `vllm serve` commands that fit the GPUs: pure.
 
-Each model gets as few GPUs as its weights need, a power of two of them. The largest is placed first, and the others
-where most memory is left. What a GPU has left behind all weights is shared evenly among the models on it, for their
-key-value caches.
+Each model gets as few GPUs as its weights need, a power of two. The largest is placed first, the others where most
+memory is left. The memory that the weights on a GPU leave free is shared evenly among its models, for their key-value
+caches.
 """
 
 import re
@@ -18,12 +18,12 @@ from rsd_graph.serving.gpus import GPU, IN_ORDER
 USABLE = 0.92
 """Share of a GPU's memory that models may take together; vLLM's own default for one."""
 OVERHEAD_GIB = 3.0
-"""What an engine takes on each of its GPUs beside weights and cache: CUDA's context and graphs, activations."""
+"""Memory that an engine takes on each of its GPUs beyond weights and cache: CUDA's context and graphs, activations."""
 LEAST_CACHE_GIB = 2.0
 LEAST_CACHE_SHARE = 0.15
-"""Key-value cache below which a model does not fit: so many GiB, and so much of its weights."""
+"""Smallest key-value cache with which a model fits: in GiB, and as a share of its weights. The larger one counts."""
 GIB = 2**30
-BYTES_A_PARAMETER = (
+BYTES_PER_PARAMETER = (
     (r"awq|gptq|int4|w4a16|4bit", 0.6),  # with scales and the layers that stay in 16 bits
     (r"fp8|int8|w8a8|8bit", 1.05),
 )
@@ -42,7 +42,7 @@ class ServerPlan:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """As one would type it in a shell."""
+        """The command as it would be typed in a shell."""
         head = " ".join(f"{name}={value}" for name, value in self.environment.items())
         words = list(self.command)
         lines = [join(words[:3])]
@@ -75,22 +75,22 @@ def plan(config: Config, gpus: Sequence[GPU]) -> list[ServerPlan]:
     if len(set(addresses)) < len(addresses):
         raise ConfigurationError(f"two models have the same port: {', '.join(addresses)}")
     models = {role: config.role(role) for role in roles}
-    placed = place(models, gpus) if gpus else {role: _as_given(model) for role, model in models.items()}
-    return [_server(config, role, url, placed[role]) for role, url in zip(roles, addresses, strict=True)]
+    allocated = allocate(models, gpus) if gpus else {role: _as_given(model) for role, model in models.items()}
+    return [_server(config, role, url, allocated[role]) for role, url in zip(roles, addresses, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a model runs."""
+class Allocation:
+    """The GPUs that a model gets."""
 
     gpus: tuple[int, ...]
     share: float | None
-    """Of each of these GPUs' memory; None leaves it to vLLM."""
+    """Share of the memory of each of these GPUs; None leaves it to vLLM."""
 
 
 @dataclass(slots=True)
 class _Tenant:
-    """A model on its way to a place."""
+    """A model that is being placed."""
 
     role: Role
     model: ModelConfig
@@ -99,14 +99,14 @@ class _Tenant:
     gpus: tuple[int, ...] = ()
 
     def least(self, gib: float, parallel: int) -> float:
-        """GiB that it takes at least on each of so many GPUs of this size."""
+        """Least GiB that it needs on each of `parallel` GPUs with `gib` of memory each."""
         if self.model.memory is not None:
             return self.model.memory * gib
         weights = self.weights / parallel
         return weights + OVERHEAD_GIB + max(LEAST_CACHE_GIB, LEAST_CACHE_SHARE * weights)
 
 
-def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role, Place]:
+def allocate(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role, Allocation]:
     """Where each model runs, and its share of the memory there.
 
     Raises:
@@ -115,7 +115,7 @@ def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role,
     size = {gpu.index: gpu.gib for gpu in gpus}
     free = {gpu.index: min(USABLE * gpu.gib, gpu.gib if gpu.free is None else gpu.free) for gpu in gpus}
     tenants = [_Tenant(role, model, _weights_gib(role, model)) for role, model in models.items()]
-    # those whose place is given come first, then the largest
+    # models with given GPUs come first, then the largest
     for tenant in sorted(tenants, key=lambda tenant: (tenant.model.gpus is None, -tenant.weights)):
         tenant.gpus = _given(tenant, size) if tenant.model.gpus else _fewest(tenant, free, size)
         for index in tenant.gpus:
@@ -130,12 +130,12 @@ def place(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role,
             )
         growing = sum(tenant.model.memory is None for tenant in here)
         free[index] = left / growing if growing else 0.0  # for each
-    return {tenant.role: Place(tenant.gpus, _share(tenant, free, size)) for tenant in tenants}
+    return {tenant.role: Allocation(tenant.gpus, _share(tenant, free, size)) for tenant in tenants}
 
 
-def _as_given(model: ModelConfig) -> Place:
-    """Where no GPU is found, which need not mean that there is none: what the configuration says, and no plan."""
-    return Place(tuple(model.gpus or ()), model.memory)
+def _as_given(model: ModelConfig) -> Allocation:
+    """What the configuration says, unplanned: no GPU was found, which need not mean that there is none."""
+    return Allocation(tuple(model.gpus or ()), model.memory)
 
 
 def _given(tenant: _Tenant, size: Mapping[int, float]) -> tuple[int, ...]:
@@ -146,7 +146,7 @@ def _given(tenant: _Tenant, size: Mapping[int, float]) -> tuple[int, ...]:
 
 
 def _fewest(tenant: _Tenant, free: Mapping[int, float], size: Mapping[int, float]) -> tuple[int, ...]:
-    """The smallest power of two of GPUs that the model fits on, those with most room; the largest if none is."""
+    """The smallest power of two of GPUs that the model fits on, those with most room; the largest if it fits on none."""
     parallel = tenant.model.tensor_parallel or 1
     if parallel > len(size):
         raise ConfigurationError(
@@ -161,7 +161,7 @@ def _fewest(tenant: _Tenant, free: Mapping[int, float], size: Mapping[int, float
 
 
 def _share(tenant: _Tenant, spare: Mapping[int, float], size: Mapping[int, float]) -> float:
-    """VLLM takes one share for all GPUs of a model: what the fullest of them allows."""
+    """The share that the fullest of its GPUs allows: vLLM takes one share for all GPUs of a model."""
     if tenant.model.memory is not None:
         return tenant.model.memory
     return min((tenant.least(size[index], len(tenant.gpus)) + spare[index]) / size[index] for index in tenant.gpus)
@@ -176,7 +176,7 @@ def _weights_gib(role: Role, model: ModelConfig) -> float:
         raise ConfigurationError(
             f"{role}: the name {name!r} does not say how large the model is; give its `parameters`, or its `memory`"
         )
-    size = next((size for pattern, size in BYTES_A_PARAMETER if re.search(pattern, name, re.IGNORECASE)), 2.0)
+    size = next((size for pattern, size in BYTES_PER_PARAMETER if re.search(pattern, name, re.IGNORECASE)), 2.0)
     return parameters * size / GIB
 
 
@@ -186,14 +186,17 @@ def _parameters_in(name: str) -> float | None:
     return float(sizes[-1]) * 1e9 if sizes else None
 
 
-def engine_flags(model: ModelConfig, place: Place) -> list[str]:
+def engine_flags(model: ModelConfig, allocation: Allocation) -> list[str]:
     """Flags that a model's engine takes, on a server or in this process."""
     flags = ["--revision", model.revision] if model.revision else []
-    parallel = len(place.gpus) or model.tensor_parallel or 1
+    parallel = len(allocation.gpus) or model.tensor_parallel or 1
     if parallel > 1:
         flags += ["--tensor-parallel-size", str(parallel)]
-    if place.share is not None:
-        flags += ["--gpu-memory-utilization", f"{int(place.share * 100) / 100:.2f}"]  # rounded down: the sum must fit
+    if allocation.share is not None:
+        flags += [
+            "--gpu-memory-utilization",
+            f"{int(allocation.share * 100) / 100:.2f}",
+        ]  # rounded down, so that the sum fits
     if model.context:
         flags += ["--max-model-len", str(model.context)]
     flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files
@@ -212,14 +215,14 @@ def offline_flags(config: Config, role: Role, gpus: Sequence[GPU]) -> list[str]:
     models = {each: config.role(each) for each in ROLES if config.role(each).managed}
     if config.serve.sleep:
         models = {role: models[role]}
-    return engine_flags(models[role], place(models, gpus[:1])[role] if gpus else _as_given(models[role]))
+    return engine_flags(models[role], allocate(models, gpus[:1])[role] if gpus else _as_given(models[role]))
 
 
-def _server(config: Config, role: Role, url: str, place: Place) -> ServerPlan:
+def _server(config: Config, role: Role, url: str, allocation: Allocation) -> ServerPlan:
     model = config.role(role)
     name = model.model or ""
     address = ["--host", config.serve.host, "--port", str(model.port or PORTS[role])]
-    front = ["--enable-prompt-tokens-details"]  # cached tokens are told, but for those of a reward head
-    command = ("vllm", "serve", name, *address, *front, *engine_flags(model, place))
-    visible = IN_ORDER | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus))} if place.gpus else {}
-    return ServerPlan(role, name, url, command, place.gpus, visible)
+    front = ["--enable-prompt-tokens-details"]  # reports cached tokens, except for a reward head
+    command = ("vllm", "serve", name, *address, *front, *engine_flags(model, allocation))
+    visible = IN_ORDER | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, allocation.gpus))} if allocation.gpus else {}
+    return ServerPlan(role, name, url, command, allocation.gpus, visible)
