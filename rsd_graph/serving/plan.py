@@ -146,7 +146,7 @@ def _given(tenant: _Tenant, size: Mapping[int, float]) -> tuple[int, ...]:
 
 
 def _fewest(tenant: _Tenant, free: Mapping[int, float], size: Mapping[int, float]) -> tuple[int, ...]:
-    """The smallest power of two of GPUs that the model fits on, those with most room; the largest if it fits on none."""
+    """The smallest power of two of GPUs on which the model fits, those with most room; if it fits on none, all."""
     parallel = tenant.model.tensor_parallel or 1
     if parallel > len(size):
         raise ConfigurationError(
