@@ -14,19 +14,19 @@ NodeFunction = Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
 
 
 def run_node(
-    function: NodeFunction, state: dict[str, Any], settings: RSDSettings | None = None
+    function: NodeFunction, given: dict[str, Any], settings: RSDSettings | None = None
 ) -> tuple[dict[str, Any], list[Any]]:
-    """The node's update of this state, and its events in order."""
+    """The node's update of the given state, and its events in order."""
     updates = []
 
-    async def node(given: RSDState) -> dict[str, Any]:
-        update = await function(given, settings or RSDSettings())
+    async def node(state: RSDState) -> dict[str, Any]:
+        update = await function(state, settings or RSDSettings())
         updates.append(update)
         return update
 
     async def run() -> list[Any]:
-        given: Any = state
-        return [event async for event in compiled.astream(given, stream_mode="custom")]
+        question: Any = given
+        return [event async for event in compiled.astream(question, stream_mode="custom")]
 
     graph = StateGraph(RSDState)
     graph.add_node("node", node)

@@ -10,7 +10,7 @@ from rsd_graph.testing import ScriptedModel
 from tests.nodes.running import SPENT, run_node, under_way
 
 SAID = Generation("one", "delimiter", TokenUsage(prompt=12, cached=3, completion=5), logprobs=(-0.5, -0.1))
-OPENED = {"steps": [], "response": "", "answer": None, "stop": None}
+OPENED: dict[str, Any] = {"steps": [], "response": "", "answer": None, "stop": None}
 
 
 def test_a_problem_opens_the_run() -> None:
@@ -124,5 +124,5 @@ def test_a_model_that_returns_something_else_is_named() -> None:
         async def generate(self, *_: Any, **__: Any) -> list[Generation]:
             return [SAID, SAID]
 
-    with pytest.raises(ModelError, match="pair returned .* one Generation"):
+    with pytest.raises(ModelError, match=r"pair returned .* one Generation"):
         run_node(draft_node(Two([], name="pair")), under_way())
