@@ -70,7 +70,7 @@ def test_the_ends_of_a_range_are_allowed(name: str, value: object) -> None:
 def test_settings_cannot_be_changed() -> None:
     """Runs at once share one object."""
     with pytest.raises(ValidationError, match="frozen"):
-        RSDSettings().threshold = 0.5  # type: ignore[misc]
+        RSDSettings().threshold = 0.5
 
 
 def test_settings_survive_json() -> None:

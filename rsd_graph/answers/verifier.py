@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,10 +30,11 @@ class Verifier:
             watchdog = threading.Timer(timeout, child.kill)
             watchdog.start()
             try:
-                with suppress(OSError, ValueError):  # a dead child counts as "not the same"
-                    _pipe(child.stdin).write(json.dumps([answer, reference]) + "\n")
-                    _pipe(child.stdin).flush()
-                    return bool(json.loads(_pipe(child.stdout).readline()))
+                _pipe(child.stdin).write(json.dumps([answer, reference]) + "\n")
+                _pipe(child.stdin).flush()
+                return bool(json.loads(_pipe(child.stdout).readline()))
+            except (OSError, ValueError):  # the child died or was killed
+                self.close()  # now: for a moment after its death, `poll` still says that it runs
                 return False
             finally:
                 watchdog.cancel()

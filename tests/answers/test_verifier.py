@@ -38,6 +38,13 @@ def test_threads_get_their_own_answers(verifier: Verifier) -> None:
     assert found == [number / 2 == number % 3 for number in range(12)]
 
 
+def test_a_comparison_out_of_time_leaves_no_child() -> None:
+    """The child is waited for at once: the next comparison must not ask a process that is about to be gone."""
+    made = Verifier()
+    assert not made.same("10^{10^{10^{10}}}", "3", 0.2)
+    assert made._child is None
+
+
 def test_a_child_that_was_killed_is_replaced(verifier: Verifier) -> None:
     """The system may kill it for its memory at any time; the next comparison starts another."""
     assert verifier.same("1/2", "0.5", 60)
