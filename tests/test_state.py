@@ -76,7 +76,7 @@ def test_records_cannot_be_changed(record: Any) -> None:
 
 
 def test_a_generation_and_a_score_need_only_what_they_say() -> None:
-    """A model of one's own gives text and finish, or a reward; counts start at nothing, log-probabilities at None."""
+    """A user's own model gives text and finish, or a reward; counts default to 0, log-probabilities to None."""
     assert Generation(text="a", finish="eos") == Generation("a", "eos", TokenUsage(0, 0, 0), None)
     assert Score(reward=0.5) == Score(0.5, TokenUsage(0, 0, 0))
 

@@ -36,6 +36,9 @@ class Verifier:
             except (OSError, ValueError):  # the child died or was killed
                 self.close()  # now: for a moment after its death, `poll` still says that it runs
                 return False
+            except BaseException:  # Ctrl-C: the answer that is still to come must not count for the next pair
+                self.close()
+                raise
             finally:
                 watchdog.cancel()
                 watchdog.join()

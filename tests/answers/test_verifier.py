@@ -45,6 +45,25 @@ def test_a_comparison_out_of_time_leaves_no_child() -> None:
     assert made._child is None
 
 
+def test_an_interrupted_comparison_does_not_answer_the_next() -> None:
+    """Ctrl-C while a pair is compared: the answer to that pair is not read as the answer to another."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    made = Verifier()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        assert made.same("1", "1", 60)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            made.same("10^{10^{10^{10}}}", "3", 60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert made._child is None
+
+
 def test_a_child_that_was_killed_is_replaced(verifier: Verifier) -> None:
     """The system may kill it for its memory at any time; the next comparison starts another."""
     assert verifier.same("1/2", "0.5", 60)

@@ -12,7 +12,7 @@ from tests.graph.scripts import KEEP, LONG, endless, step
 
 
 def test_invoke_and_batch_run_past_any_recursion_limit() -> None:
-    """The run ends by `max_steps`, also where LangGraph or the caller sets a small limit."""
+    """The run ends by `max_steps`, even if LangGraph or the caller sets a small limit."""
     context = {"max_steps": LONG}
     assert endless().invoke({"problem": "p"}, {"recursion_limit": 5}, context=context)["stop"] == "max_steps"
     assert endless().with_config(recursion_limit=5).invoke({"problem": "p"}, context=context)["stop"] == "max_steps"
@@ -21,7 +21,7 @@ def test_invoke_and_batch_run_past_any_recursion_limit() -> None:
 
 
 def test_async_batch_and_events_run_past_any_recursion_limit() -> None:
-    """The async twins end as the others do."""
+    """The async forms end the same way."""
 
     async def run() -> None:
         graph = endless()

@@ -42,7 +42,7 @@ def test_a_target_whose_context_is_full_ends_the_run() -> None:
 
 
 def test_a_reward_model_whose_context_is_full_ends_the_run() -> None:
-    """As a full model's does: by name, with the steps so far, and nothing kept that was not scored."""
+    """The stop reason names it, the steps so far are kept, and the unscored proposal is not."""
     draft = ScriptedModel([step("a", tokens=4)])
     reward = ScriptedReward([KEEP, ContextOverflowError("too long")])
     out = create_rsd_graph(draft, draft, reward).invoke({"problem": "p"})

@@ -26,8 +26,8 @@ def test_a_reward_model_must_answer_with_one_score(scores: Any) -> None:
 
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf"), 1.7, -0.1, None, "high"])
-def test_a_reward_that_is_none_is_an_error(reward: Any) -> None:
-    """NaN, infinity, nothing and numbers outside [0, 1] are named, not compared."""
+def test_a_value_that_is_no_reward_is_an_error(reward: Any) -> None:
+    """NaN, infinity, None and numbers outside [0, 1] are named, never compared."""
     graph = create_rsd_graph(
         ScriptedModel([step("a")]), ScriptedModel([step("t")]), ScriptedReward([reward], name="prm")
     )
@@ -36,7 +36,7 @@ def test_a_reward_that_is_none_is_an_error(reward: Any) -> None:
 
 
 def test_a_model_must_answer_with_one_generation() -> None:
-    """A generator that returns none is named."""
+    """A step generator that returns an empty list is named."""
 
     class Silent:
         name = "silent"
@@ -67,7 +67,7 @@ def test_an_error_carries_the_steps_so_far() -> None:
 
 
 def test_an_error_does_not_carry_another_problems_steps() -> None:
-    """What an earlier run left on the thread is not this one's."""
+    """The steps of an earlier run on the thread are not part of this one's error."""
     draft = ScriptedModel([step("a", "eos"), ModelUnreachableError("gone")])
     graph = create_rsd_graph(draft, draft, ScriptedReward([KEEP]), checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}

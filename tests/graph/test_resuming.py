@@ -23,7 +23,7 @@ def test_a_new_problem_on_a_thread_starts_afresh() -> None:
 
 
 def test_a_failed_run_resumes_where_it_was() -> None:
-    """With a checkpointer, `invoke(None)` goes on after the last kept step and decides as an unbroken run would."""
+    """With a checkpointer, `invoke(None)` resumes after the last kept step and decides as an unbroken run would."""
     script: list[Generation | Exception] = [
         step("one"),
         step("two"),
@@ -39,7 +39,7 @@ def test_a_failed_run_resumes_where_it_was() -> None:
 
 
 def test_a_fork_with_another_reward_takes_the_other_edge() -> None:
-    """The edge reads the reward from the state: editing it in Studio, and running on, rewrites the step."""
+    """The edge reads the reward from the state: edit it in Studio and resume, and the step is rewritten."""
     draft, target = ScriptedModel([step("d", "eos")]), ScriptedModel([step("t", "eos")])
     graph = build_rsd_graph(draft, target, ScriptedReward([0.9])).compile(
         checkpointer=InMemorySaver(), interrupt_after=["score"]

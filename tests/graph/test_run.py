@@ -71,7 +71,7 @@ def test_every_call_has_a_sampling_seed_of_its_own() -> None:
 
 
 def test_a_blank_draft_goes_to_the_target_unscored() -> None:
-    """Even a reward model that likes everything does not get to keep an empty step."""
+    """An empty step is not kept, even if the reward model accepts everything."""
     reward = ScriptedReward([RewardError("asked about nothing")])
     out = create_rsd_graph(ScriptedModel([step("")]), ScriptedModel([step("real", "eos")]), reward).invoke(
         {"problem": "p"}
@@ -89,7 +89,7 @@ def test_the_token_limit_bounds_the_last_step() -> None:
 
 
 def test_any_real_number_is_a_reward() -> None:
-    """A process reward model of one's own returns NumPy's; what is kept is a float."""
+    """A user's own process reward model may return NumPy's numbers; the kept reward is a float."""
     reward: Any = np.float32(0.75)
     graph = create_rsd_graph(ScriptedModel([step("a", "eos")]), ScriptedModel([step("t")]), ScriptedReward([reward]))
     (kept,) = graph.invoke({"problem": "p"})["steps"]

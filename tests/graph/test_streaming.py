@@ -8,7 +8,7 @@ from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.graph.scripts import KEEP, REWRITE, step
 
 
-def test_events_tell_each_step_as_it_happens() -> None:
+def test_events_report_each_step_as_it_happens() -> None:
     """Proposed, scored, replaced, kept and finished, in this order."""
     draft = ScriptedModel([step("bad", tokens=1), step("good", "eos", tokens=2)])
     graph = create_rsd_graph(draft, ScriptedModel([step("better", tokens=3)]), ScriptedReward([0.1, 0.8]))

@@ -1,4 +1,4 @@
-"""The public API as a user's code meets it. mypy checks this file; nothing runs it.
+"""The public API, used as in a user's code. mypy checks this file; nothing runs it.
 
 Missing on purpose: `rsd_graph.rewards.process_reward`, `rsd_graph.agents`, `rsd_graph.gateway` and `rsd_graph.sandbox`.
 Each gets its lines here when it is added.
@@ -35,7 +35,7 @@ from rsd_graph.testing import ScriptedModel, ScriptedReward
 
 
 class Parrot:
-    """A step generator of one's own: no base class, only the protocol's shape."""
+    """A user's own step generator: no base class, only the methods of the protocol."""
 
     name = "parrot"
 
@@ -48,7 +48,7 @@ class Parrot:
 
 
 class Lengths:
-    """A reward model of one's own, whose name is a property."""
+    """A user's own reward model, whose name is a property."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class ParentState(TypedDict):
 
 
 def every_model_fits_its_role() -> None:
-    """What the package brings and what a user writes are the same to the graph."""
+    """The graph takes the package's models and a user's own alike."""
     drafts: list[StepGenerator] = [
         VLLM("http://127.0.0.1:8000", model="draft"),
         LlamaCpp("http://127.0.0.1:8080"),
