@@ -1,4 +1,4 @@
-"""The weighting functions and the acceptance rule of RSD: pure.
+"""The weighting functions and the acceptance rule of RSD: pure functions.
 
 Source: Liao et al., "Reward-Guided Speculative Decoding for Efficient LLM Reasoning", arXiv 2501.19324, section 3 and
 table 1.
@@ -36,14 +36,14 @@ def sigmoid(x: float) -> float:
 
 
 def uniform_draw(seed: int, step: int) -> float:
-    """A number in [0, 1) that depends on nothing but the seed and the step's index, counted from 0.
+    """A number in [0, 1) that depends only on the seed and on the step's index, counted from 0.
 
-    A resumed, forked or replayed run therefore decides as the first one did.
+    A resumed, forked or replayed run therefore makes the same decisions as the first one.
     """
     digest = blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest) >> 11) / 2**53
 
 
 def accepts(reward: float, settings: RSDSettings, step: int) -> bool:
-    """Whether the draft's proposal for step number `step` is kept (algorithm 1 of the paper)."""
+    """Whether the draft's proposal for step number `step`, counted from 0, is kept (algorithm 1 of the paper)."""
     return uniform_draw(settings.seed, step) < acceptance_probability(reward, settings)

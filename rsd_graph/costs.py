@@ -1,8 +1,8 @@
-"""Tokens to FLOPs: pure.
+"""Full cost accounting: from tokens to FLOPs, as pure functions.
 
-The paper counts 2 FLOPs per parameter and token (arXiv 2501.19324, section 4). Here everything is counted that a model
-computes: steps written and discarded, prompts read again after the other model wrote, what the reward model reads.
-Prompt tokens that a server has in its prefix cache cost nothing.
+The paper counts 2 FLOPs per parameter and token (arXiv 2501.19324, section 4). Everything that a model computes counts:
+steps written and discarded, prompts read again after the other model wrote, and what the reward model reads. Prompt
+tokens found in a server's prefix cache cost nothing.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ FLOPS_PER_PARAMETER = 2
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Number of parameters of each model; `reward` is 0 for a reward that needs no model of its own."""
+    """Number of parameters of each model; `reward` is 0 if the reward needs no model of its own."""
 
     draft: float
     target: float
@@ -29,21 +29,21 @@ class Flops:
     target: float
     reward: float
     target_only: float
-    """What the target alone would have taken to read the problem once and write the same number of tokens."""
+    """Cost of the target alone: it reads the problem once and writes the same number of tokens."""
 
     @property
     def total(self) -> float:
-        """Of the three models together."""
+        """All three models together."""
         return self.draft + self.target + self.reward
 
     @property
     def saving(self) -> float:
-        """Share of `target_only` that was saved: negative if the run cost more, 0 where nothing was counted."""
+        """Share of `target_only` that was saved: negative if the run cost more, 0 if no tokens were counted."""
         return 1 - self.total / self.target_only if self.target_only else 0.0
 
 
 def flops(usage: Usage, parameters: Parameters) -> Flops:
-    """What a run with this usage computed."""
+    """The operations of a run with this token usage."""
     return Flops(
         draft=FLOPS_PER_PARAMETER * parameters.draft * usage.draft.computed,
         target=FLOPS_PER_PARAMETER * parameters.target * usage.target.computed,

@@ -1,20 +1,20 @@
 """Every error that the package raises on purpose.
 
     RSDError
-    ├── InvalidProblemError         the problem is empty or no text (also a ValueError)
-    ├── ConfigurationError          rsd.toml or a command-line option (also a ValueError)
-    ├── ModelError                  a model could not do its work
-    │   ├── ModelUnreachableError   nothing answers, or the connection dropped
+    ├── InvalidProblemError         the problem is empty or is not text (also a ValueError)
+    ├── ConfigurationError          rsd.toml or a command-line option is wrong (also a ValueError)
+    ├── ModelError                  a model could not answer
+    │   ├── ModelUnreachableError   nothing listens at the address, or the connection dropped
     │   ├── ModelTimeoutError       no answer in time
-    │   ├── ModelResponseError      an HTTP error, or a response that makes no sense
-    │   │   └── ModelUnavailableError   ... that may be gone at the next attempt: 429, 500, 502 to 504
+    │   ├── ModelResponseError      an HTTP error, or a response that cannot be read
+    │   │   └── ModelUnavailableError   a temporary HTTP error: 429, 500, 502 to 504
     │   └── ContextOverflowError    the prompt is longer than the model's context
     ├── RewardError                 a reward is missing, NaN or outside [0, 1]
     ├── ServingError                a model server does not start, or does not stay up
-    └── WeightsError                model weights cannot be had
-        └── ChecksumError           ... or are not what they should be
+    └── WeightsError                model weights cannot be found, downloaded or stored
+        └── ChecksumError           model weights do not have the expected SHA-256
 
-A `RSDError` that a node raises in the middle of a run carries the steps kept so far in `steps`.
+An `RSDError` that a node raises during a run carries the steps kept so far in `steps`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RSDError(Exception):
     """Base of all errors of this package."""
 
     steps: Sequence[Step] = ()
-    """The steps that the run had kept when the error struck."""
+    """The steps that the run had kept when the error was raised."""
 
 
 class InvalidProblemError(RSDError, ValueError):
@@ -45,11 +45,11 @@ class ConfigurationError(RSDError, ValueError):
 
 
 class ModelError(RSDError):
-    """A model could not do its work."""
+    """A model could not answer."""
 
 
 class ModelUnreachableError(ModelError):
-    """Nothing answers at the server's address, or the connection dropped."""
+    """Nothing listens at the server's address, or the connection dropped."""
 
 
 class ModelTimeoutError(ModelError):
@@ -57,16 +57,16 @@ class ModelTimeoutError(ModelError):
 
 
 class ModelResponseError(ModelError):
-    """The server answered with an HTTP error or with something that makes no sense."""
+    """The server answered with an HTTP error, or with a response that cannot be read."""
 
 
 class ModelUnavailableError(ModelResponseError):
     """The server cannot answer now: it is overloaded, starting, or failing (429, 500, 502 to 504)."""
 
     failing: bool = False
-    """Whether it has failed at this request (500), rather than put it off."""
+    """Whether the server failed on this very request (500), rather than asked to be called later."""
     retry_after: float | None = None
-    """Seconds after which the server wants to be asked again, where it says so."""
+    """Seconds that the server asks to wait before the next attempt; None if it names none."""
 
 
 class ContextOverflowError(ModelError):
@@ -78,7 +78,7 @@ class RewardError(RSDError):
 
 
 class ServingError(RSDError):
-    """A model server does not start, or ends again and again."""
+    """A model server does not start, or keeps stopping."""
 
 
 class WeightsError(RSDError):
@@ -90,7 +90,7 @@ class ChecksumError(WeightsError):
 
 
 def describe(error: ValidationError) -> str:
-    """A validation error in one line that names each wrong value and says what is allowed."""
+    """A validation error as one line that names each wrong value and what is allowed."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
         + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {problem['input']!r:.80}")

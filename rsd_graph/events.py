@@ -1,10 +1,10 @@
-"""What the graph tells while it runs: its custom stream events.
+"""The custom stream events that the graph emits while it runs.
 
     async for event in graph.astream({"problem": ...}, stream_mode="custom"):
         match event["event"]: ...
 
-One step makes these events, in this order: `proposed`, `scored`, then `replaced` if the target rewrote it, then `kept`.
-A run ends with one `finished`. Embedded as a subgraph, they show with `subgraphs=True`.
+Each step emits these events in this order: `proposed`, `scored`, `replaced` if the target rewrote it, `kept`. The last
+event of a run is `finished`. From a graph embedded in a parent, they arrive only with `subgraphs=True`.
 """
 
 from typing import Literal
@@ -26,7 +26,7 @@ class Proposed(TypedDict):
 
 
 class Scored(TypedDict):
-    """The candidate has its reward, in [0, 1]; None where there was nothing to score."""
+    """The reward model has scored the candidate, in [0, 1]; `reward` is None if there was nothing to score."""
 
     event: Literal["scored"]
     step: int
@@ -35,7 +35,7 @@ class Scored(TypedDict):
 
 
 class Replaced(TypedDict):
-    """The target has rewritten the step: `text` is its own."""
+    """The target has rewritten the step; `text` is what the target wrote."""
 
     event: Literal["replaced"]
     step: int
@@ -45,7 +45,7 @@ class Replaced(TypedDict):
 
 
 class Kept(TypedDict):
-    """The step is part of the response now."""
+    """The step is now part of the response."""
 
     event: Literal["kept"]
     step: int
@@ -67,5 +67,5 @@ RSDEvent = Proposed | Scored | Replaced | Kept | Finished
 
 
 def emit(event: RSDEvent) -> None:
-    """Send the event to whoever streams the run with `stream_mode="custom"`."""
+    """Send the event to every consumer that streams the run with `stream_mode="custom"`."""
     get_stream_writer()(event)

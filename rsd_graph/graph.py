@@ -18,10 +18,10 @@ from rsd_graph.state import RSDInput, RSDOutput, RSDState
 
 
 def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
-    """The edge on the reward: keep the draft's step, or have the target write it."""
+    """The edge after the reward: keep the draft's step, or have the target write it."""
     if state["stop"]:
         return "check"
-    if state["reward"] is None:  # there was nothing to score
+    if state["reward"] is None:  # the proposal was blank, so nothing was scored
         return "target"
     return "check" if accepts(state["reward"], state["settings"], len(state["steps"])) else "target"
 
@@ -38,14 +38,14 @@ def build_rsd_graph(
     *,
     settings: RSDSettings | None = None,
 ) -> StateGraph[RSDState, Any, RSDInput, RSDOutput]:
-    """The RSD state machine, not yet compiled: choose checkpointer, store and interrupts yourself.
+    """The RSD state machine, uncompiled: choose checkpointer, store and interrupts yourself.
 
     Args:
-        draft: The cheap model; proposes every step.
-        target: The expensive model; rewrites the steps that are not accepted.
+        draft: The cheap model; it proposes every step.
+        target: The expensive model; it rewrites the steps that are not accepted.
         reward: Scores the proposals.
-        settings: Used where a call brings no `context`; the defaults of `RSDSettings` by default. A parent graph whose
-            context is of another type sets the child's settings here.
+        settings: Used for calls without a `context`; by default, the defaults of `RSDSettings`. Use this to configure a
+            subgraph whose parent has a context of another type.
     """
     defaults = settings or RSDSettings()
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput)
@@ -70,16 +70,16 @@ def create_rsd_graph(
     checkpointer: Checkpointer = None,
     name: str = "rsd",
 ) -> CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]:
-    """The RSD state machine, ready to `invoke`, `stream` or embed; `ainvoke` and its async twins work as well.
+    """The RSD state machine, compiled: ready to `invoke`, `stream` or embed, or to `ainvoke`, `astream` and so on.
 
     Args:
-        draft: As in `build_rsd_graph`, like `target`, `reward` and `settings`.
-        target: See there.
-        reward: See there.
-        settings: See there.
-        checkpointer: Where LangGraph keeps the state between steps, for resuming, forking and replaying; none by
-            default.
-        name: What a parent graph and Studio call it.
+        draft: As in `build_rsd_graph`.
+        target: As in `build_rsd_graph`.
+        reward: As in `build_rsd_graph`.
+        settings: As in `build_rsd_graph`.
+        checkpointer: Where LangGraph saves the state after each node, so that a run can be resumed, forked or replayed;
+            none by default.
+        name: The graph's name in traces, in Studio and in a parent graph.
     """
     graph = build_rsd_graph(draft, target, reward, settings=settings)
     return graph.compile(checkpointer=checkpointer, name=name)

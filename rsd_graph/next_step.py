@@ -1,4 +1,4 @@
-"""What writes a response, step by step: its conversation, and how a model is asked for the next step."""
+"""How any model is asked for the next step: the conversation, the text so far, a seed and a token limit."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -18,7 +18,7 @@ async def propose(
     steps: Sequence[Step],
     settings: RSDSettings,
 ) -> Generation:
-    """Have the model write the step that follows `steps`, within what the run's token limit leaves."""
+    """Have the model write the step after `steps`, within the tokens that the run has left."""
     left = settings.max_tokens - sum(step.tokens for step in steps)
     own = settings.model_copy(
         update={
@@ -35,20 +35,20 @@ async def propose(
 
 
 def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMessage] = ()) -> list[BaseMessage]:
-    """The messages that a response answers: system prompt, history, problem."""
+    """The messages that a response answers: system prompt if there is one, history, problem."""
     system: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
     return [*system, *history, HumanMessage(problem)]
 
 
 def _sampling_seed(seed: int, role: Author, step: int) -> int:
-    """A seed of its own for each call, so that no two steps, and no two models, share their random numbers."""
+    """A different seed for each role and step, so that no two calls of a run share their random numbers."""
     return int.from_bytes(blake2b(f"{seed}/{role}/{step}".encode(), digest_size=4).digest()) >> 1
 
 
 def is_blank(generation: Generation) -> bool:
-    """Whether the model wrote nothing that could be kept as a step.
+    """Whether the generation holds nothing to keep as a step.
 
-    White space counts as something behind a token limit: with very short steps it can be all that fitted.
+    White space cut by a token limit is kept: with a very small limit, it can be all that fits.
     """
     text = generation.text if generation.finish == "length" else generation.text.strip()
     return not text

@@ -1,4 +1,4 @@
-"""What flows through the graph: the run's state and the records in it."""
+"""What flows through the graph: the state of a run, and the records it holds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rsd_graph.settings import RSDSettings
 
 Author = Literal["draft", "target", "tool"]
 Finish = Literal["delimiter", "eos", "length"]
-"""How a generation ended: at the step delimiter, at the model's end of text, or at a token limit."""
+"""How a generation ended: at the step delimiter, at the end of the model's text, or at a token limit."""
 
 Stop = Literal["eos", "max_steps", "max_tokens", "context_overflow", "no_progress"]
 """Why a run ended.
 
-- `eos`: the model ended its text, the usual way.
-- `max_steps`, `max_tokens`: a limit of the settings.
+- `eos`: the model ended its text; the usual case.
+- `max_steps`, `max_tokens`: the run reached a limit set in its settings.
 - `context_overflow`: the next prompt no longer fits a model's context.
-- `no_progress`: draft and target both had nothing to say but white space.
+- `no_progress`: draft and target both proposed nothing but white space.
 """
 
 
@@ -31,9 +31,9 @@ class TokenUsage:
     """Tokens that one model read and wrote."""
 
     prompt: int = 0
-    """Prompt tokens sent, those in `cached` included."""
+    """Prompt tokens sent, including those in `cached`."""
     cached: int = 0
-    """Prompt tokens that the server had in its prefix cache and did not compute again."""
+    """Prompt tokens that the server found in its prefix cache and did not compute again."""
     completion: int = 0
     """Tokens written."""
 
@@ -54,7 +54,7 @@ class Usage:
     target: TokenUsage = field(default_factory=TokenUsage)
     reward: TokenUsage = field(default_factory=TokenUsage)
     discarded: int = 0
-    """Draft tokens written and thrown away; they are part of `draft.completion`."""
+    """Draft tokens written and then discarded; `draft.completion` includes them."""
     question: int = 0
     """Prompt tokens of the bare conversation, before any step: what a single model would have read once."""
     response: int = 0
@@ -73,14 +73,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One step, as a model proposes it."""
+    """One step as a model proposes it."""
 
     text: str
     """The step without the delimiter that ended it."""
     finish: Finish
     usage: TokenUsage = field(default_factory=TokenUsage)
     logprobs: tuple[float, ...] | None = None
-    """Natural logarithm of each generated token's probability under the model, or None where the backend has none."""
+    """Natural logarithm of each generated token's probability; None if the backend does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +99,33 @@ class Step:
     text: str
     author: Author
     reward: float | None = None
-    """Reward of the *draft's* proposal for this step, also where the target then rewrote it; None if it was not
-    scored."""
+    """Reward of the *draft's* proposal for this step, even if the target then rewrote it; None if it was not scored."""
     finish: Finish = "delimiter"
     tokens: int = 0
-    """Tokens that its author wrote for it; 0 where the backend does not say."""
+    """Tokens that its author wrote for it; 0 if the backend does not report them."""
 
 
 def join_steps(steps: Sequence[Step], delimiter: str) -> str:
-    """The response that these steps make: joined by the delimiter, except behind a step that a token limit cut."""
+    """The response made of these steps: joined by the delimiter, except after a step cut by a token limit."""
     return prefix(steps, delimiter).removesuffix(delimiter if steps and steps[-1].finish != "length" else "")
 
 
 def prefix(steps: Sequence[Step], delimiter: str) -> str:
-    """What a model has to continue: every kept step followed by the delimiter, unless a token limit cut it."""
+    """The text a model has to continue: every kept step followed by the delimiter, unless a token limit cut it."""
     return "".join(step.text if step.finish == "length" else step.text + delimiter for step in steps)
 
 
 class RSDInput(TypedDict):
-    """What a caller passes in."""
+    """The input of a run."""
 
     problem: Annotated[str, EphemeralValue]
-    """The question to answer. Its arrival starts a new run, also on a thread that holds an earlier one."""
+    """The question to answer. Passing it starts a new run, even on a thread that holds an earlier one."""
     history: NotRequired[Annotated[list[AnyMessage], EphemeralValue]]
     """Earlier messages of the conversation, oldest first; none by default."""
 
 
 class RSDOutput(TypedDict):
-    """What a caller gets back."""
+    """The output of a run."""
 
     response: str
     """The kept steps, joined by the delimiter."""
@@ -134,20 +133,20 @@ class RSDOutput(TypedDict):
     """The final answer, extracted from the response; None if there is none."""
     steps: list[Step]
     stop: Stop | None
-    """Why the run ended; None while it is under way."""
+    """Why the run ended; None while it is in progress."""
     usage: Usage
 
 
 class RSDState(RSDInput, RSDOutput):
-    """Everything between the nodes."""
+    """Everything that passes between the nodes."""
 
     settings: RSDSettings
-    """The settings that the latest node ran with; a run that is resumed without a context goes on with them."""
+    """The settings of the latest node; a run resumed without a context uses them again."""
     conversation: list[BaseMessage]
-    """The messages that the response answers: system prompt, history, problem."""
+    """The messages that the response answers: system prompt, history and problem."""
     proposal: Generation | None
-    """The candidate for the next step: the draft's, or the target's once it has rewritten it."""
+    """The candidate for the next step: the draft's, or the target's replacement for it."""
     author: Author
     """Who wrote `proposal`."""
     reward: float | None
-    """Reward of the draft's proposal."""
+    """Reward of the draft's proposal; None if it was not scored."""

@@ -1,4 +1,4 @@
-"""Scripted models: what a test, or an example without weights, runs the graph with."""
+"""Scripted models: they run the graph in tests, and in examples without weights."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -16,19 +16,19 @@ Script = (
 
 
 class ScriptedModel:
-    """A step generator that says what it was told to.
+    """A step generator that returns what its script says.
 
     Args:
-        script: What to say: a mapping from the response so far to a generation; or generations to say one after
-            another, the last of them for ever; or a function of (messages, response, settings). An exception in place
-            of a generation is raised.
+        script: A mapping from the response so far to a generation; or a sequence of generations to return one after
+            another, the last of them forever; or a function of (messages, response, settings). An exception in the
+            sequence is raised instead of returned.
         name: The model's name.
     """
 
     def __init__(self, script: Script, name: str = "scripted") -> None:
         self.name = name
         self.calls: list[tuple[list[BaseMessage], str, RSDSettings]] = []
-        """What the model was asked: messages, response so far and settings of every call."""
+        """Every call so far: its messages, response and settings."""
         self._script = script
 
     async def generate(
@@ -50,11 +50,11 @@ class ScriptedModel:
 
 
 class ScriptedReward:
-    """A reward model that gives the rewards it was told to.
+    """A reward model that returns what its script says.
 
     Args:
-        rewards: Rewards to give one after another, the last of them for ever; an exception in place of a reward is
-            raised. Or a function of (steps, candidate).
+        rewards: Rewards to return one after another, the last of them forever; an exception among them is raised
+            instead of returned. Or a function of (steps, candidate).
         name: The reward model's name.
     """
 

@@ -1,4 +1,4 @@
-"""What the tests share: real tiny weights, and a server that misbehaves on demand."""
+"""What the tests share: small real weights, and a server that misbehaves on demand."""
 
 import json
 import os
@@ -20,12 +20,12 @@ collect_ignore = [] if "RSD_TEST_VLLM" in os.environ else ["vllm"]  # `make test
 
 @pytest.fixture(scope="session")
 def tiny_weights() -> Path:
-    """A real model file, fetched once into the cache: SmolLM2-135M."""
+    """A real model file, SmolLM2-135M, downloaded into the cache once."""
     return locate(TINY)
 
 
 class FakeServer:
-    """An HTTP server on loopback with scripted answers: it shows what a client sends, and how it takes bad answers."""
+    """An HTTP server on loopback with scripted answers: it records the requests it gets."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -43,7 +43,7 @@ class FakeServer:
                 self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
             def answer(self, body: dict[str, Any]) -> None:
-                with suppress(BrokenPipeError, ConnectionResetError):  # the client has given up: what some tests want
+                with suppress(BrokenPipeError, ConnectionResetError):  # the client gave up, as some tests intend
                     server._answer(self, body)
 
             def log_message(self, *_: object) -> None:
@@ -55,15 +55,15 @@ class FakeServer:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def answer(self, path: str, *answers: Any) -> None:
-        """Give these answers at this path, the last one for ever.
+        """Give these answers at this path, one after another, the last one forever.
 
-        An answer is a JSON value, or (status, JSON value), or bytes to send as they are before the connection is
-        dropped, or a function of the request's body.
+        An answer is a JSON value, or (status, JSON value), or bytes to send unchanged before the connection is dropped,
+        or a function of the request's body that returns one of these.
         """
         self.answers[path] = list(answers)
 
     def bodies(self, path: str) -> list[dict[str, Any]]:
-        """What was sent to this path."""
+        """The request bodies sent to this path."""
         return [body for asked, body in self.requests if asked == path]
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class FakeServer:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -101,7 +101,7 @@ def free_port() -> int:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow one another at once, and are few."""
+    """Retries happen without waiting, and are few."""
     monkeypatch.setattr(retries, "WAITING", False)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsd_graph.acceptance import acceptance_probability, accepts, uniform_draw
+from rsd_graph.acceptance import acceptance_probability, accepts, sigmoid, uniform_draw
 from rsd_graph.settings import RSDSettings, Weighting
 
 rewards = st.floats(0, 1)
@@ -43,9 +43,11 @@ def test_a_better_step_is_never_less_likely_to_be_kept(
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10_000))
 def test_a_draw_depends_on_seed_and_step_alone(seed: int, step: int) -> None:
-    """The same seed and step draw the same number, in [0, 1)."""
-    assert 0 <= uniform_draw(seed, step) < 1
-    assert uniform_draw(seed, step) == uniform_draw(seed, step)
+    """The same seed and step draw the same number, in [0, 1); the next step and the next seed draw others."""
+    drawn = uniform_draw(seed, step)
+    assert 0 <= drawn < 1
+    assert uniform_draw(seed, step) == drawn
+    assert drawn not in (uniform_draw(seed, step + 1), uniform_draw(seed + 1, step))
 
 
 def test_draws_are_uniform() -> None:
@@ -67,3 +69,25 @@ def test_certain_probabilities_are_not_drawn(step: int) -> None:
     assert accepts(0.0, RSDSettings(threshold=0), step)
     assert not accepts(0.999, RSDSettings(threshold=1), step)
     assert accepts(1.0, RSDSettings(threshold=1), step)
+
+
+@given(st.integers(0, 1000), st.integers(0, 100), rewards)
+def test_a_step_is_kept_if_its_draw_is_below_its_probability(seed: int, step: int, reward: float) -> None:
+    """`u < w(reward)`, strictly: the rule of the paper's algorithm 1, which a fork with another reward follows too."""
+    settings = RSDSettings(weighting="clipping", seed=seed)
+    assert accepts(reward, settings, step) is (uniform_draw(seed, step) < reward)
+    assert not accepts(uniform_draw(seed, step), settings, step)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 100))
+def test_a_constant_ignores_the_reward(first: float, second: float, step: int) -> None:
+    """The paper's baseline: the same draws keep the same steps, whatever the reward."""
+    settings = RSDSettings(weighting="constant", constant=0.5)
+    assert accepts(first, settings, step) is accepts(second, settings, step)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_the_sigmoid_takes_any_number(x: float) -> None:
+    """Without overflow at either end, and symmetric about one half."""
+    assert 0 <= sigmoid(x) <= 1
+    assert sigmoid(x) + sigmoid(-x) == pytest.approx(1)

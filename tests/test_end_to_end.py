@@ -1,4 +1,4 @@
-"""The whole of it on real weights: the command, two real models in one process, the graph, the confidence reward."""
+"""Everything together on real weights: the command, two models in one process, the graph, the confidence reward."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ PROBLEM = "Tom has 3 boxes with 4 apples each. He eats 2 apples. How many are le
 def test_the_command_solves_a_problem_on_real_weights(tiny_weights: Path, tmp_path: Path) -> None:
     """Two models load, both write, every step is accounted for, and the process ends with its servers.
 
-    SmolLM2-135M on both sides cannot be trusted to solve it: what counts is that the bytes are real. What it says
-    differs from one processor to the next, so seeded draws decide who writes, and steps are short.
+    SmolLM2-135M in both roles cannot be expected to solve it; what matters is that the weights are real. Its text
+    differs between processors, so seeded draws decide who writes each step, and steps are short.
     """
     (tmp_path / "rsd.toml").write_text('[settings]\nweighting = "constant"\nmax_step_tokens = 16')
     command = [sys.executable, "-m", "rsd_graph.cli", "solve", PROBLEM, "--json"]

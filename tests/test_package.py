@@ -33,13 +33,13 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_nodes_at_the_top_is_a_link() -> None:
-    """The nodes are the product's face, and there is one copy of them."""
+    """The nodes are easy to find, and there is one copy of them."""
     assert (ROOT / "nodes").is_symlink()
     assert (ROOT / "nodes").resolve() == ROOT / "rsd_graph" / "nodes"
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """Typed, with every module, and without a top-level `nodes` or tests."""
+    """Typed, with every module and the verifier's child, and without tests or a top-level `nodes`."""
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -51,7 +51,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_studio_finds_a_graph_without_a_checkpointer() -> None:
-    """`langgraph dev` loads what `langgraph.json` names, and brings a checkpointer of its own."""
+    """`langgraph dev` loads the graph that `langgraph.json` names, and adds its own checkpointer."""
     (entry,) = json.loads((ROOT / "langgraph.json").read_text())["graphs"].values()
     file, name = entry.split(":")
     sys.path.insert(0, str((ROOT / file).parent))
@@ -65,5 +65,5 @@ def test_studio_finds_a_graph_without_a_checkpointer() -> None:
 
 
 def test_a_lazy_model_starts_nothing_by_itself(tiny_weights: Path) -> None:
-    """Making one loads no weights: Studio starts at once, and the first run loads."""
+    """Making a model loads no weights: Studio starts at once, and the first run loads them."""
     assert EmbeddedLlamaCpp(tiny_weights)._client is None

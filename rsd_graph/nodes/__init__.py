@@ -1,4 +1,4 @@
-"""The nodes of the graph, one file each: factories that return an async function of state and settings."""
+"""The nodes of the graph, one file each: a factory that returns an async function of state and settings."""
 
 from rsd_graph.nodes.check import check_node
 from rsd_graph.nodes.draft import draft_node

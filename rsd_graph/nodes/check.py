@@ -1,4 +1,4 @@
-"""Keeps the step, and checks for the answer: does the run end here, why, and with which answer?"""
+"""Keeps the step, and checks whether the run ends here: why, and with which answer."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps
 
 
 def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node that appends the proposal to the response and ends the run when it is time."""
+    """The node that appends the proposal to the response, and ends the run when there is a reason to."""
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         steps, usage, proposal = state["steps"], state["usage"], state["proposal"]

@@ -1,4 +1,4 @@
-"""The draft model proposes the next step. The first draft of a run also opens it."""
+"""The draft model proposes the next step. The first call of a run also resets the state."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,11 +14,11 @@ from rsd_graph.state import RSDState, Usage
 
 
 def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model`, the cheap one, writes a candidate for the next step."""
+    """The node in which `model`, the cheap one, proposes the next step."""
 
     async def draft(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         opening = _open_run(state, settings) if "problem" in state else {}
-        run: RSDState = {**state, **opening}  # type: ignore[typeddict-item]  # opening holds the state's own keys
+        run: RSDState = {**state, **opening}  # type: ignore[typeddict-item]  # `opening` holds keys of the state only
         index = len(run["steps"])
         try:
             generation = await propose(model, "draft", run["conversation"], run["steps"], settings)
@@ -46,14 +46,14 @@ def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaita
 
 
 def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
-    """The state of a run that has kept nothing yet, whatever an earlier run left on the thread."""
+    """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
     problem = state["problem"]
     if not isinstance(problem, str) or not problem.strip():
-        raise InvalidProblemError(f"the problem must be a text that is not empty, got {problem!r}")
+        raise InvalidProblemError(f"the problem must be non-empty text, got {problem!r}")
     try:
         problem.encode()
     except UnicodeEncodeError as error:
-        raise InvalidProblemError(f"the problem holds half a character, so its encoding is wrong: {error}") from error
+        raise InvalidProblemError(f"the problem contains an unpaired surrogate: {error}") from error
     return {
         "conversation": conversation(settings, problem, convert_to_messages(state.get("history", []))),
         "steps": [],

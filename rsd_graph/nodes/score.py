@@ -15,11 +15,11 @@ from rsd_graph.state import RSDState, Score, Usage
 
 
 def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model` gives the proposal its reward in [0, 1]."""
+    """The node in which `model` scores the draft's proposal in [0, 1]."""
 
     async def score(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         proposal = state["proposal"]
-        if proposal is None:  # the draft's context is full, and the run is about to end
+        if proposal is None:  # the draft's context is full: the run is about to end
             return {}
         index = len(state["steps"])
         if proposal.finish != "eos" and is_blank(proposal):
@@ -41,8 +41,8 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
 def _checked(scores: object, name: str) -> Score:
     match scores:
         case [Score(reward=reward) as score]:
-            if not isinstance(reward, Real) or not 0 <= reward <= 1:  # NaN is not either
-                raise RewardError(f"{name} gave the reward {reward!r}; a reward is a number in [0, 1]")
-            return replace(score, reward=float(reward))  # NumPy's numbers do not belong in a checkpoint
+            if not isinstance(reward, Real) or not 0 <= reward <= 1:  # NaN fails this too
+                raise RewardError(f"{name} gave the reward {reward!r}, expected a number in [0, 1]")
+            return replace(score, reward=float(reward))  # a checkpoint must not hold NumPy's numbers
         case _:
             raise RewardError(f"{name} returned {scores!r:.200}, expected a list of one Score for one candidate")

@@ -1,4 +1,4 @@
-"""The target model writes the step that the draft did not get right."""
+"""The target model rewrites a step of the draft that was not accepted."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,8 +1,8 @@
-"""Reward model architectures for vLLM; imported by vLLM's own processes alone.
+"""Reward model architectures for vLLM. Only vLLM's own processes import this file.
 
-Both can be read in two ways, of which vLLM serves one: `classify`, the default, reads the head at the last token and
-thereby uses the prefix cache; `token_classify` (`--pooler-config '{"task": "token_classify"}'`) reads it at every
-token, for those who want all steps at once, and encodes everything anew.
+Both support two pooling tasks, of which a server runs one. `classify`, the default, returns the head's output at the
+last token, and uses the prefix cache. `token_classify` (`--pooler-config '{"task": "token_classify"}'`) returns it at
+every token, so that one call scores all steps, but computes the whole prompt every time.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from vllm.sequence import IntermediateTensors
 
 
 class Qwen2ForLastStepReward(Qwen2RewardBaseModel):
-    """Qwen2.5-Math-PRM: vLLM's own model, pooled at the last token as well."""
+    """Qwen2.5-Math-PRM: vLLM's own model, which can also be pooled at the last token."""
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         vllm_config.model_config.hf_config.num_labels = 2
@@ -48,7 +48,7 @@ class Qwen2ForPrmModel(nn.Module, SupportsLoRA, SupportsPP):
         self.make_empty_intermediate_tensors = self.model.make_empty_intermediate_tensors
 
     def embed_input_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Token embeddings, as vLLM asks for them."""
+        """Token embeddings; part of vLLM's model interface."""
         return self.model.embed_input_ids(input_ids)
 
     def forward(
@@ -62,5 +62,5 @@ class Qwen2ForPrmModel(nn.Module, SupportsLoRA, SupportsPP):
         return self.model(input_ids, positions, intermediate_tensors, inputs_embeds)
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
-        """Load a checkpoint; the language model's own head is in it, and not used."""
+        """Load a checkpoint, without the language model's head that it also contains."""
         return AutoWeightsLoader(self, ignore_unexpected_prefixes=["lm_head."]).load_weights(weights)

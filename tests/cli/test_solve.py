@@ -112,7 +112,7 @@ def test_an_empty_problem_is_refused(server: FakeServer) -> None:
     url = llamacpp(server, said("x"))
     for run in (rsd("", "--draft", url, "--target", url), rsd("-", "--draft", url, "--target", url, stdin=" \n")):
         assert run.exit_code == 1
-        assert "must be a text that is not empty" in run.stderr
+        assert "must be non-empty text" in run.stderr
 
 
 def test_standard_input_that_is_no_text_is_refused() -> None:

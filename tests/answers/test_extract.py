@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rsd_graph.answers import extract_answer, same_answer
+from rsd_graph.answers import extract_answer
 
 
 @pytest.mark.parametrize(
@@ -10,16 +12,23 @@ from rsd_graph.answers import extract_answer, same_answer
         (r"first \boxed{1}, then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
         (r"a set \boxed{\{1, 2\}}", r"\{1, 2\}"),
         (r"\boxed{7} and an unfinished \boxed{8", "7"),
+        (r"a box within a box: \boxed{a \boxed{b} c}", "b"),
+        (r"spelled \fboxed {9}, and a stray } after it", "9"),
+        (r"an empty \boxed{} leaves the phrase: the answer is 6.", "6"),
         ("The final answer is $5$.", "5"),
         ("**Answer:** 12 apples", "12 apples"),
         ("The answer is **5**.", "5"),
         ("**Final Answer:** **5**", "5"),
         ("The answer is: **$5$**.", "5"),
         ("The final answer is:\n\\[ 7 \\]", "7"),
+        ("The answer is 4.\nNo: the answer is 5.", "5"),
         ("work work\n#### 1,200", "1,200"),
+        ("the answer is 3\n#### 4", "4"),
         ("She has 3 boxes of 4, so 12.", "12"),
         ("-3.5 degrees", "-3.5"),
+        ("between 1,234,567 and 7/8", "7/8"),
         (r"\boxed{}", None),
+        ("the answer is **", None),
         ("no number at all", None),
         ("", None),
     ],
@@ -38,27 +47,16 @@ def test_extraction_of_hostile_text_ends() -> None:
     assert extract_answer("the answer is " + "$" * 100_000) is None
 
 
-@pytest.mark.parametrize(
-    ("answer", "reference", "same"),
-    [
-        ("18", "18", True),
-        ("0.5", r"\frac{1}{2}", True),
-        ("70,000", "70000", True),
-        (r"\$18.00", "18", True),
-        (r"2\sqrt{2}", r"\sqrt{8}", True),
-        ("1 2", "12", False),
-        ("17", "18", False),
-        ("", "18", False),
-        (None, "18", False),
-    ],
-)
-def test_answers_are_compared_as_mathematics(answer: str | None, reference: str, same: bool) -> None:
-    """Spelling does not matter, value does."""
-    assert same_answer(answer, reference) is same
+@given(st.text(alphabet="abc 12+-=^_,.()$"), st.text(alphabet="abc {}$\n12"))
+def test_a_box_is_found_whatever_comes_before_it(content: str, before: str) -> None:
+    """Text before the box, open braces included, changes neither which box is found nor its content."""
+    expected = content.strip()
+    if expected:
+        assert extract_answer(f"{before}\\boxed{{{content}}}") == expected
 
 
-def test_a_comparison_that_hangs_or_dies_is_not_the_same_answer() -> None:
-    """A tower of powers hangs sympy, five thousand braces its parser; the next comparison works again."""
-    assert not same_answer("10^{10^{10^{10}}}", "3", timeout=1)
-    assert not same_answer("{" * 5000, "3", timeout=1)
-    assert same_answer("0.5", r"\frac{1}{2}")
+@given(st.text(alphabet="\\boxed{}$*#.answer is:=0123456789,/-\n "))
+def test_an_answer_is_a_part_of_the_response(response: str) -> None:
+    """Whatever the text, extraction ends, and never returns an empty answer or one that the response lacks."""
+    answer = extract_answer(response)
+    assert answer is None or (answer and answer in response)

@@ -1,0 +1,25 @@
+"""Reduce the spelling of an answer: pure functions on text."""
+
+import re
+
+_THOUSANDS_COMMA_OR_DOLLAR = re.compile(r"(?<=\d),(?=\d{3})|\\?\$")
+_MATH_DELIMITERS = (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+
+
+def normalise(answer: str) -> str:
+    """The answer without thousands separators, dollar signs, outer white space and a final full stop.
+
+    Two answers that normalise to the same text are the same; two that do not may still be equal as mathematics.
+    """
+    return _THOUSANDS_COMMA_OR_DOLLAR.sub("", answer).strip().removesuffix(".")
+
+
+def unwrap(answer: str) -> str:
+    """The answer without the final full stop, the emphasis and the math delimiters around it, however nested."""
+    before = ""
+    while answer != before:
+        before, answer = answer, answer.strip(" \t*").removesuffix(".")
+        for opening, closing in _MATH_DELIMITERS:
+            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > len(opening):
+                answer = answer[len(opening) : -len(closing)]
+    return answer
