@@ -98,7 +98,7 @@ def test_a_model_serves_any_number_of_event_loops(tiny: EmbeddedLlamaCpp) -> Non
 
 def test_a_closed_model_starts_again(tiny_weights: Path) -> None:
     """Closing frees it; the next call loads it anew."""
-    model = EmbeddedLlamaCpp(tiny_weights, slots=1, context=256)
+    model = EmbeddedLlamaCpp(tiny_weights, slots=1, context=256, threads=1)
     first = generate(model, OPENING, max_step_tokens=3)
     background.run(model.aclose())
     assert generate(model, OPENING, max_step_tokens=3)[0].text == first[0].text
