@@ -59,7 +59,7 @@ def test_a_cancelled_caller_cancels_the_work() -> None:
 
 
 def test_waiting_for_oneself_is_refused() -> None:
-    """A sync call on the background loop would hang for ever."""
+    """A sync call on the background loop would never return."""
 
     async def nested() -> None:
         background.run(where())

@@ -53,7 +53,7 @@ def test_the_card_is_that_of_the_named_model(server: FakeServer) -> None:
     assert asyncio.run(model_card([server.url], model="b")) == ModelCard(id="b", max_model_len=8)
 
 
-def test_the_key_goes_along(server: FakeServer) -> None:
+def test_the_key_is_sent(server: FakeServer) -> None:
     """Servers with a key show nothing without it."""
     server.answer("/props", PROPS)
     server.answer("/v1/models", {"data": [{"id": "a"}]})
@@ -62,8 +62,8 @@ def test_the_key_goes_along(server: FakeServer) -> None:
     assert [received["authorization"] for received in server.received] == ["Bearer secret"] * 2
 
 
-def test_a_server_that_hangs_is_given_up(server: FakeServer) -> None:
-    """After the seconds that were given."""
+def test_a_server_that_hangs_times_out(server: FakeServer) -> None:
+    """After the given number of seconds."""
     server.answer("/props", lambda _: time.sleep(1))
     with pytest.raises(ModelTimeoutError):
         asyncio.run(is_llamacpp([server.url], seconds=0.1))

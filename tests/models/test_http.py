@@ -98,7 +98,7 @@ def test_a_bad_answer_is_a_typed_error(server: FakeServer, answer: Any, error: t
         post(server.url, retry=NO_RETRY)
 
 
-def test_a_server_that_hangs_is_given_up(server: FakeServer) -> None:
+def test_a_server_that_hangs_times_out(server: FakeServer) -> None:
     """No answer within the timeout is an error, and is not tried again."""
     server.answer("/x", lambda _: time.sleep(1))
     with pytest.raises(ModelTimeoutError, match=r"/x did not answer in time"):

@@ -74,7 +74,7 @@ def test_what_would_not_pass_is_raised_at_once(error: RSDError) -> None:
 
 
 def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It restarts, and the run continues; but not for ever."""
+    """It restarts, and the run continues; but only within the policy's patience."""
     monkeypatch.setattr(retries, "WAITING", True)
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     assert ask([GONE] * 4, has_answered=True) == 5
@@ -83,7 +83,7 @@ def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_request_that_fails_on_the_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It might fail for ever, however long the server stays up."""
+    """It might fail every time, however long the server stays up."""
     monkeypatch.setattr(retries, "FAILING_WAIT", 0.0)
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(retries, "WAITING", True)

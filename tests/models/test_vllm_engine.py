@@ -163,7 +163,7 @@ def test_the_prompt_is_the_template_and_the_response(vllm: type[FakeAsyncLLM]) -
     ("finish", "stop", "expected"),
     [("stop", "\n\n", "delimiter"), ("stop", None, "eos"), ("length", None, "length")],
 )
-def test_the_three_endings_are_told_apart(
+def test_the_three_endings_are_distinguished(
     vllm: type[FakeAsyncLLM], finish: str, stop: str | None, expected: str
 ) -> None:
     """Delimiter, end of text and token limit; tokens are counted, and each has its log-probability."""
