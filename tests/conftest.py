@@ -29,6 +29,8 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[dict[str, str]] = []
+        """The headers of each request, their names in lower case."""
         self.answers: dict[str, list[Any]] = {}
         self.headers: dict[str, str] = {}
         server = self
@@ -51,7 +53,7 @@ class FakeServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def answer(self, path: str, *answers: Any) -> None:
@@ -72,6 +74,7 @@ class FakeServer:
 
     def _answer(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         self.requests.append((handler.path, body))
+        self.received.append({name.lower(): value for name, value in handler.headers.items()})
         answers = self.answers.get(handler.path, [(404, {"error": {"message": "not found"}})])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if callable(answer):

@@ -18,7 +18,7 @@ def test_one_owner_enters_together() -> None:
 
 
 def test_owners_never_mix_and_all_get_their_turn() -> None:
-    """Under a random load with cancellations no two owners are ever inside together, and nobody waits for ever."""
+    """Under random load with cancellations, no two owners are inside together, and everyone is admitted in the end."""
     rng = random.Random(1)
     inside: list[str] = []
     finished = 0
@@ -50,7 +50,7 @@ def test_owners_never_mix_and_all_get_their_turn() -> None:
     assert finished == 300 - cancelled
 
 
-def test_latecomers_queue_behind_a_waiting_owner() -> None:
+def test_later_requests_queue_after_a_waiting_owner() -> None:
     """A stream of draft requests cannot keep the target out."""
 
     async def run() -> list[str]:
@@ -71,15 +71,15 @@ def test_latecomers_queue_behind_a_waiting_owner() -> None:
 
 
 def test_a_cancelled_waiter_leaves_no_gap() -> None:
-    """The one behind it is admitted all the same."""
+    """The next one in the queue is still admitted."""
 
     async def run() -> None:
         turns = GroupLock()
         async with turns.turn("draft"):
-            waiting, behind = (asyncio.create_task(turns.turn(owner).__aenter__()) for owner in ("target", "judge"))
+            waiting, following = (asyncio.create_task(turns.turn(owner).__aenter__()) for owner in ("target", "judge"))
             await asyncio.sleep(0)
             waiting.cancel()  # the holder leaves before the cancelled task has run
-        await behind
+        await following
         with pytest.raises(asyncio.CancelledError):
             await waiting
 

@@ -13,6 +13,7 @@ from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.vllm import VLLM
+from rsd_graph.models.vllm_scorer import VLLMScorer
 from tests.conftest import FakeServer
 
 MESSAGES = [SystemMessage("Count."), HumanMessage("Say hello, and no more.")]
@@ -21,7 +22,8 @@ OPENING = "Let us count.\n\nOne, two, "
 
 @pytest.fixture(scope="module")
 def tiny(tiny_weights: Path) -> Iterator[EmbeddedLlamaCpp]:
-    model = EmbeddedLlamaCpp(tiny_weights, slots=4, context=512)
+    # one thread: beside other work on the same cores, llama.cpp's threads wait for one another
+    model = EmbeddedLlamaCpp(tiny_weights, slots=4, context=512, threads=1)
     yield model
     background.run(model.aclose())
 
@@ -31,7 +33,7 @@ def generate(model: Any, response: str = "", n: int = 1, **settings: Any) -> lis
 
 
 def test_a_step_ends_at_the_delimiter(tiny: EmbeddedLlamaCpp) -> None:
-    """The delimiter is named as the reason and is not part of the text."""
+    """The delimiter is reported as the reason and is not part of the text."""
     (step,) = generate(tiny, OPENING, delimiter=",")
     assert step.finish == "delimiter"
     assert "," not in step.text
@@ -54,7 +56,7 @@ def test_a_step_ends_at_the_end_of_text(tiny: EmbeddedLlamaCpp) -> None:
 
 def test_the_same_seed_repeats_a_step(tiny: EmbeddedLlamaCpp) -> None:
     """Sampling follows the seed: the same twice, and n candidates differ."""
-    options = {"temperature": 1.5, "max_step_tokens": 12, "delimiter": "never"}
+    options = {"temperature": 1.5, "max_step_tokens": 6, "delimiter": "never"}
     first = generate(tiny, OPENING, n=3, seed=5, **options)
     again = generate(tiny, OPENING, n=3, seed=5, **options)
     assert [each.text for each in first] == [each.text for each in again]
@@ -97,7 +99,7 @@ def test_a_model_serves_any_number_of_event_loops(tiny: EmbeddedLlamaCpp) -> Non
 
 def test_a_closed_model_starts_again(tiny_weights: Path) -> None:
     """Closing frees it; the next call loads it anew."""
-    model = EmbeddedLlamaCpp(tiny_weights, slots=1, context=256)
+    model = EmbeddedLlamaCpp(tiny_weights, slots=1, context=256, threads=1)
     first = generate(model, OPENING, max_step_tokens=3)
     background.run(model.aclose())
     assert generate(model, OPENING, max_step_tokens=3)[0].text == first[0].text
@@ -105,7 +107,7 @@ def test_a_closed_model_starts_again(tiny_weights: Path) -> None:
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    """A missing file, and one of another kind, are named before llama.cpp sees them."""
+    """A missing file, and one of another format, are named before llama.cpp opens them."""
     with pytest.raises(WeightsError, match=r"gone\.gguf: No such file"):
         generate(EmbeddedLlamaCpp(tmp_path / "gone.gguf"))
     (tmp_path / "text.gguf").write_text("hello")
@@ -114,15 +116,23 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_model_is_refused(tmp_path: Path, tiny_weights: Path) -> None:
-    """A file that was cut off is an error with its name, not a crash."""
+    """A truncated file is an error with its name, not a crash."""
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(tiny_weights.read_bytes()[:1_000_000])
     with pytest.raises(WeightsError, match=r"cannot load .*cut\.gguf"):
         generate(EmbeddedLlamaCpp(cut))
 
 
+def test_a_server_elsewhere_needs_no_start(server: FakeServer) -> None:
+    """Starting a client asks nothing of its server."""
+    for client in (LlamaCpp(server.url), VLLM(server.url), VLLMScorer(server.url)):
+        background.run(client.start())
+        background.run(client.aclose())
+    assert server.requests == []
+
+
 def test_an_answer_that_makes_no_sense_is_an_error(server: FakeServer) -> None:
-    """An unknown reason to stop, a missing field, and one of another type are named."""
+    """An unknown stop reason, a missing field, and a field of another type are named."""
     good = {
         "content": "x",
         "stop_type": "eos",
@@ -142,5 +152,5 @@ def test_an_answer_that_makes_no_sense_is_an_error(server: FakeServer) -> None:
         with pytest.raises(ModelResponseError, match=message):
             generate(model)
     (step,) = generate(model)
-    assert step.logprobs is None  # the server gave none: not the same as a step of no tokens
+    assert step.logprobs is None  # the server gave none, which differs from a step without tokens
     background.run(model.aclose())

@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -22,8 +23,21 @@ def failing() -> ModelUnavailableError:
     return error
 
 
-def ask(errors: Sequence[RSDError], *, has_answered: bool = False, places: int = 1, patience: float = 600) -> int:
-    """Number of calls that it took, through all the errors."""
+def busy(retry_after: float) -> ModelUnavailableError:
+    error = ModelUnavailableError("429")
+    error.retry_after = retry_after
+    return error
+
+
+def ask(
+    errors: Sequence[RSDError],
+    *,
+    has_answered: bool = False,
+    places: int = 1,
+    attempts: int = 3,
+    patience: float = 600,
+) -> int:
+    """Number of calls until one succeeds, after all the errors."""
     calls = 0
 
     async def call() -> int:
@@ -36,7 +50,7 @@ def ask(errors: Sequence[RSDError], *, has_answered: bool = False, places: int =
     async def nothing() -> None: ...
 
     async def run() -> int:
-        asking = Retrier(RetryPolicy(patience=patience))
+        asking = Retrier(RetryPolicy(attempts, patience))
         if has_answered:
             await asking.ask(nothing)
         return await asking.ask(call, places=places)
@@ -54,22 +68,24 @@ def test_what_may_pass_is_asked_again(error: RSDError) -> None:
 
 @pytest.mark.parametrize("error", [ModelResponseError("400"), ModelTimeoutError("slow")])
 def test_what_would_not_pass_is_raised_at_once(error: RSDError) -> None:
-    """A wrong request stays wrong, and a timeout was waited for."""
+    """A wrong request stays wrong, and a timeout has taken long enough."""
     with pytest.raises(type(error)):
         ask([error], has_answered=True)
 
 
 def test_a_server_that_has_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It starts again, and the run goes on; but not for ever."""
+    """It restarts, and the run continues; but only within the policy's patience."""
     monkeypatch.setattr(retries, "WAITING", True)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     assert ask([GONE] * 4, has_answered=True) == 5
     with pytest.raises(ModelUnreachableError):
         ask([GONE] * 50, has_answered=True, patience=0.1)
 
 
 def test_a_request_that_fails_on_the_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It might fail for ever, however long the server lives."""
-    monkeypatch.setattr("rsd_graph.models.retries.FAILING_WAIT", 0.0)
+    """It might fail every time, however long the server stays up."""
+    monkeypatch.setattr(retries, "FAILING_WAIT", 0.0)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(retries, "WAITING", True)
     with pytest.raises(ModelUnavailableError):
         ask([failing()] * 4, has_answered=True)
@@ -77,16 +93,65 @@ def test_a_request_that_fails_on_the_server_is_given_up(monkeypatch: pytest.Monk
 
 
 def test_a_server_may_say_when_to_come_back() -> None:
-    """Its Retry-After is the least that is waited, if it does not ask too much."""
-    busy = ModelUnavailableError("429")
-    assert _least_wait(busy) == 0
-    busy.retry_after = 7.0
-    assert _least_wait(busy) == 7
-    busy.retry_after = 3600.0
-    assert _least_wait(busy) == LONGEST_WAIT
+    """Its Retry-After is the shortest wait, up to a limit."""
+    assert _least_wait(ModelUnavailableError("429")) == 0
+    assert _least_wait(busy(7.0)) == 7
+    assert _least_wait(busy(3600.0)) == LONGEST_WAIT
+    assert _least_wait(failing()) == retries.FAILING_WAIT
+    assert _least_wait(GONE) == 0
 
 
-def test_several_places_are_gone_round() -> None:
+def test_the_wait_is_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt comes after what the server asked for."""
+    monkeypatch.setattr(retries, "WAITING", True)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    began = time.monotonic()
+    assert ask([busy(0.05)]) == 2
+    assert time.monotonic() - began >= 0.05
+
+
+def test_it_waits_once_all_places_were_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server may answer at once."""
+    monkeypatch.setattr(retries, "WAITING", True)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    began = time.monotonic()
+    assert ask([busy(60.0), busy(60.0)], places=3) == 3
+    assert time.monotonic() - began < 30
+    assert ask([GONE, GONE, busy(0.05)], places=3) == 4
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_server_that_never_answered_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address may be wrong: the attempts count, not the patience."""
+    monkeypatch.setattr(retries, "WAITING", True)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    with pytest.raises(ModelUnreachableError):
+        ask([GONE] * 3)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_the_policy_says_how_many_attempts(attempts: int) -> None:
+    """One attempt is no retry."""
+    assert ask([GONE] * (attempts - 1), attempts=attempts) == attempts
+    with pytest.raises(ModelUnreachableError):
+        ask([GONE] * attempts, attempts=attempts)
+
+
+def test_a_long_wait_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """With the error, and how long it may take."""
+    monkeypatch.setattr(retries, "WAITING", True)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    ask([GONE] * 6, has_answered=True, patience=50)
+    assert [record.getMessage() for record in caplog.records] == ["gone; asking again for at most 50 s"]
+
+
+def test_the_last_error_is_raised() -> None:
+    """It says what is the matter now."""
+    with pytest.raises(ModelResponseError, match="404"):
+        ask([GONE, ModelResponseError("404")])
+
+
+def test_several_places_are_asked_in_turn() -> None:
     """Each is asked as often as one alone would be."""
     assert ask([GONE] * 5, places=2) == 6
     with pytest.raises(ModelUnreachableError):

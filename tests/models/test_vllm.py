@@ -74,8 +74,8 @@ def test_the_prompt_is_the_servers_own_tokens(server: FakeServer) -> None:
         ({"finish_reason": "stop", "matched_stop": 151645}, "eos"),
     ],
 )
-def test_the_three_endings_are_told_apart(server: FakeServer, ending: dict[str, Any], finish: str) -> None:
-    """Delimiter, end of text and token limit, as vLLM and SGLang say them."""
+def test_the_three_endings_are_distinguished(server: FakeServer, ending: dict[str, Any], finish: str) -> None:
+    """Delimiter, end of text and token limit, as vLLM and SGLang report them."""
     vllm_like(server, choice(**ending))
     expected = Generation("four", finish, TokenUsage(12, 8, 2), (-0.5, -0.25))  # type: ignore[arg-type]
     assert generate(VLLM(server.url)) == [expected]
@@ -89,7 +89,7 @@ def test_the_three_endings_are_told_apart(server: FakeServer, ending: dict[str, 
     ],
 )
 def test_an_ending_that_cannot_be_read_is_an_error(server: FakeServer, ending: dict[str, Any], message: str) -> None:
-    """No guess is made where the server does not say why it stopped."""
+    """Where the server does not say why it stopped, no guess is made."""
     vllm_like(server, choice(**ending))
     with pytest.raises(ModelResponseError, match=message):
         generate(VLLM(server.url))

@@ -28,14 +28,14 @@ def call(server: FakeServer, do: Callable[[VLLMScorer], Coroutine[Any, Any, Any]
 
 
 def test_the_head_is_read_at_the_last_token(server: FakeServer) -> None:
-    """Without activation: that is the recipe's."""
+    """Without activation: the recipe applies it."""
     server.answer("/classify", {"data": [{"probs": [-1.5]}], "usage": USAGE})
     assert call(server, lambda engine: engine.head([1, 2, 3])) == Reading((-1.5,), TokenUsage(prompt=3))
     assert server.bodies("/classify") == [{"model": "prm", "input": [1, 2, 3], "use_activation": False}]
 
 
 def test_a_model_with_token_wise_pooling_is_read_so(server: FakeServer) -> None:
-    """Of all tokens' logits the last is the one; the server is not asked twice for what it does not have."""
+    """The last token's logits count; an endpoint that the server does not have is tried only once."""
     server.answer("/classify", NOT_THERE)
     server.answer("/pooling", {"data": [{"data": [[9.0, 9.0], [0.5, 1.5]]}], "usage": USAGE})
 
@@ -83,7 +83,7 @@ def test_labels_are_read_by_their_ids(server: FakeServer) -> None:
 
 
 def test_a_text_is_encoded_once(server: FakeServer) -> None:
-    """Each step comes again with every later one; nothing at all needs no server."""
+    """Each step is sent again with every later one; an empty text needs no server."""
     server.answer("/tokenize", {"tokens": [5, 6]})
 
     async def again(engine: VLLMScorer) -> list[list[int]]:

@@ -1,0 +1,135 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsd_graph._internal.files import Journal, read_lines, write_atomically
+from rsd_graph.errors import ConfigurationError
+
+
+def test_a_file_is_written_whole(tmp_path: Path) -> None:
+    """Nothing else is left in the folder; an older file is replaced."""
+    file = tmp_path / "reward.safetensors"
+    for content in (b"old", b"newer"):
+        write_atomically(file, content)
+        assert file.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
+    """A full disk, or a folder in the way, is an OSError, and the file is as it was."""
+    file = tmp_path / "file.json"
+    file.write_bytes(b"old")
+    (tmp_path / "file.unfinished").mkdir()
+    with pytest.raises(OSError, match="unfinished"):
+        write_atomically(file, b"new")
+    assert file.read_bytes() == b"old"
+    with pytest.raises(OSError, match="missing"):
+        write_atomically(tmp_path / "missing" / "file", b"new")
+
+
+def test_a_journal_keeps_what_is_appended(tmp_path: Path) -> None:
+    """At once, one record per line; the next one opened has them all."""
+    file = tmp_path / "journal.jsonl"
+    journal = Journal(file)
+    assert journal.records == []
+    journal.append({"a": 1})
+    journal.append({"text": "two\nlines"})
+    assert journal.records == [{"a": 1}, {"text": "two\nlines"}] == Journal(file).records
+    assert len(file.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("cut", ['{"a": 2', '{"a": 2}', "{"])
+def test_a_line_that_was_cut_is_taken_off(tmp_path: Path, cut: str) -> None:
+    """A kill in the middle of a write costs that record and no other; the next one starts on a line of its own."""
+    file = tmp_path / "journal.jsonl"
+    file.write_text('{"a": 1}\n' + cut)
+    journal = Journal(file)
+    assert journal.records == [{"a": 1}]
+    journal.append({"a": 3})
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [{"a": 1}, {"a": 3}]
+
+
+def test_a_journal_of_one_cut_line_is_empty(tmp_path: Path) -> None:
+    """There was nothing before it."""
+    file = tmp_path / "journal.jsonl"
+    file.write_text('{"a"')
+    assert Journal(file).records == []
+    assert file.read_bytes() == b""
+
+
+def test_filling_writes_each_record_when_it_is_there(tmp_path: Path) -> None:
+    """The fastest first; progress starts from what the file holds already."""
+    file = tmp_path / "journal.jsonl"
+    file.write_text('{"a": 0}\n')
+    journal = Journal(file)
+    seen: list[tuple[int, int]] = []
+
+    async def work(number: int, seconds: float) -> dict[str, Any]:
+        await asyncio.sleep(seconds)
+        return {"a": number}
+
+    asyncio.run(journal.fill([work(1, 0.05), work(2, 0)], lambda *now: seen.append(now)))
+    assert journal.records == Journal(file).records == [{"a": 0}, {"a": 2}, {"a": 1}]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_filling_stops_at_an_error(tmp_path: Path) -> None:
+    """The rest is cancelled; what was finished before is in the file, so that a rerun resumes."""
+    file = tmp_path / "journal.jsonl"
+    journal = Journal(file)
+    cancelled = []
+
+    async def finish() -> dict[str, Any]:
+        return {"a": 1}
+
+    async def fail() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        raise ZeroDivisionError
+
+    async def hang() -> dict[str, Any]:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        return {}
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(journal.fill([finish(), hang(), fail()], lambda *_: None))
+    assert cancelled == [True]
+    assert Journal(file).records == [{"a": 1}]
+
+
+def test_nothing_to_fill_is_reported_once(tmp_path: Path) -> None:
+    """A complete journal needs no work."""
+    seen: list[tuple[int, int]] = []
+    asyncio.run(Journal(tmp_path / "journal.jsonl").fill([], lambda *now: seen.append(now)))
+    assert seen == [(0, 0)]
+
+
+def test_lines_are_parsed_in_order(tmp_path: Path) -> None:
+    """Blank ones do not count; only a line feed ends a line, for JSON may hold Unicode's other line ends."""
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"a": "one\u2028two"}\n\n  \n{"a": "three"}\n')
+    assert read_lines(file, "a record", lambda value: value["a"]) == ["one\u2028two", "three"]
+
+
+@pytest.mark.parametrize("line", ["not JSON", "[]", '{"b": 1}', "3", "null"])
+def test_a_line_that_is_none_is_named(tmp_path: Path, line: str) -> None:
+    """With the file, its number as an editor counts, and what it should be."""
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"a": 1}\n\n' + line + "\n")
+    with pytest.raises(ConfigurationError, match=r"lines\.jsonl, line 3, is not a record with an `a`: "):
+        read_lines(file, "a record with an `a`", lambda value: value["a"])
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """One that is missing, and one that is not text."""
+    with pytest.raises(ConfigurationError, match=r"cannot read .*gone"):
+        read_lines(tmp_path / "gone", "a record", dict)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"cannot read .*binary"):
+        read_lines(tmp_path / "binary", "a record", dict)
