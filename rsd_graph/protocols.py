@@ -117,6 +117,6 @@ class ScoringBackend(Lifecycle, Protocol):
         """Logits of the reward head at the last token, before any activation."""
         ...
 
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         """Log-probability of each label token as the next one."""
         ...

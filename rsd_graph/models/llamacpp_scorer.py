@@ -87,7 +87,7 @@ class LlamaCppScorer:
         raise RewardError(f"{self.name}: llama.cpp has no reward heads; use vLLM for this kind of reward model")
 
     @on_background_loop
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         """Log-probability of each label token, among the labels."""
         server = await self._started()
         body = {

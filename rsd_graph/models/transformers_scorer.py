@@ -75,9 +75,9 @@ class TransformersScorer:
         """See `ScoringBackend.head`."""
         return await self._with(lambda it: Reading(it.head(tokens), TokenUsage(prompt=len(tokens))))
 
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `ScoringBackend.labels`."""
-        return await self._with(lambda it: Reading(it.labels(tokens, labels), TokenUsage(prompt=len(tokens))))
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """See `ScoringBackend.label_logprobs`."""
+        return await self._with(lambda it: Reading(it.label_logprobs(tokens, labels), TokenUsage(prompt=len(tokens))))
 
     async def aclose(self) -> None:
         """Free the model's memory."""
@@ -147,7 +147,7 @@ class Checkpoint:
                 x = torch.nn.functional.linear(x.relu() if index else x, weight, bias)
         return tuple(x.float().tolist())
 
-    def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> tuple[float, ...]:
+    def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> tuple[float, ...]:
         """Log-probability of each label as the next token."""
         import torch
 

@@ -134,7 +134,7 @@ class OfflineEngine:
         return Reading(tuple(output.outputs.data.float().flatten().tolist()), _read(tokens, output))
 
     @on_background_loop
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         """See `protocols.ScoringBackend.labels`."""
         from vllm import SamplingParams
 

@@ -117,8 +117,8 @@ class VLLMScorer:
         return await (self._pooled(body) if self._token_wise else self._classified(body))
 
     @on_background_loop
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `ScoringBackend.labels`."""
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        """See `ScoringBackend.label_logprobs`."""
         card = await self._served.card()
         require_room(self.name, len(tokens), card.max_model_len, answer=1)
         answer = await self._server.post(

@@ -25,19 +25,19 @@ def test_labels_share_the_probability(scorer: LlamaCppScorer) -> None:
     """Among themselves, in the order asked for."""
     tokens = asyncio.run(scorer.encode("The capital of France is"))
     right, wrong = (asyncio.run(scorer.encode(word))[0] for word in (" Paris", " seven"))
-    reading = asyncio.run(scorer.labels(tokens, [right, wrong]))
+    reading = asyncio.run(scorer.label_logprobs(tokens, [right, wrong]))
     assert sum(map(math.exp, reading.values)) == pytest.approx(1, abs=1e-4)
     assert reading.values[0] > reading.values[1]
-    swapped = asyncio.run(scorer.labels(tokens, [wrong, right]))
+    swapped = asyncio.run(scorer.label_logprobs(tokens, [wrong, right]))
     assert swapped.values == pytest.approx(reading.values[::-1], abs=1e-3)
 
 
 def test_what_was_read_is_cached(scorer: LlamaCppScorer) -> None:
     """A longer prompt reads only what is new."""
     tokens = asyncio.run(scorer.encode("one two three four five six seven eight nine ten"))
-    asyncio.run(scorer.labels(tokens, [1, 2]))
+    asyncio.run(scorer.label_logprobs(tokens, [1, 2]))
     longer = [*tokens, *asyncio.run(scorer.encode(" eleven"))]
-    usage = asyncio.run(scorer.labels(longer, [1, 2])).usage
+    usage = asyncio.run(scorer.label_logprobs(longer, [1, 2])).usage
     assert usage.prompt == len(longer)
     assert usage.cached >= len(tokens) - 1
 

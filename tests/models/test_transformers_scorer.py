@@ -63,14 +63,14 @@ def test_the_head_is_read_at_the_last_token(tmp_path: Path) -> None:
     assert reading.values == pytest.approx(expected, abs=1e-5)
     assert reading.usage == TokenUsage(prompt=4)
     with pytest.raises(RewardError, match="is not a language model"):
-        asyncio.run(scorer.labels(TOKENS, [1]))
+        asyncio.run(scorer.label_logprobs(TOKENS, [1]))
 
 
 def test_labels_are_the_next_tokens_log_probabilities(tmp_path: Path) -> None:
     """As the language model itself predicts them, in the order asked for."""
     model = save(tmp_path, StableLmForCausalLM)
     scorer = TransformersScorer(tmp_path, dtype="float32")
-    reading = asyncio.run(scorer.labels(TOKENS, [6, 2]))
+    reading = asyncio.run(scorer.label_logprobs(TOKENS, [6, 2]))
     expected = model(torch.tensor([TOKENS])).logits[0, -1].log_softmax(-1)
     assert reading.values == pytest.approx([expected[6].item(), expected[2].item()], abs=1e-5)
     with pytest.raises(RewardError, match="has no reward head"):

@@ -205,10 +205,10 @@ def test_labels_are_read_by_their_ids(vllm: type[FakeAsyncLLM]) -> None:
     likely = {8: SimpleNamespace(logprob=-0.5), 7: SimpleNamespace(logprob=-2.0)}
     vllm.outputs = [output(SimpleNamespace(logprobs=[likely]))]
     engine = OfflineEngine("model")
-    assert asyncio.run(engine.labels([1, 2, 3], [7, 8])) == Reading((-2.0, -0.5), TokenUsage(3, 2, 1))
+    assert asyncio.run(engine.label_logprobs([1, 2, 3], [7, 8])) == Reading((-2.0, -0.5), TokenUsage(3, 2, 1))
     assert vllm.made[0].asked[0][1] == {"max_tokens": 1, "temperature": 0, "logprob_token_ids": [7, 8]}
     with pytest.raises(ContextOverflowError):  # there is no room for the answer
-        asyncio.run(engine.labels([1] * 16, [7]))
+        asyncio.run(engine.label_logprobs([1] * 16, [7]))
 
 
 @pytest.mark.usefixtures("vllm")

@@ -73,13 +73,15 @@ def test_labels_are_read_by_their_ids(server: FakeServer) -> None:
     top = [{"token_id:8": -0.5, "token_id:7": -2.0, "token_id:1": -0.1}]
     usage = {"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}
     server.answer("/v1/completions", {"choices": [{"logprobs": {"top_logprobs": top}}], "usage": usage})
-    assert call(server, lambda engine: engine.labels([1, 2, 3], [7, 8])) == Reading((-2.0, -0.5), TokenUsage(3, 2, 1))
+    assert call(server, lambda engine: engine.label_logprobs([1, 2, 3], [7, 8])) == Reading(
+        (-2.0, -0.5), TokenUsage(3, 2, 1)
+    )
     (body,) = server.bodies("/v1/completions")
     assert (body["prompt"], body["logprob_token_ids"], body["max_tokens"]) == ([1, 2, 3], [7, 8], 1)
     with pytest.raises(ContextOverflowError):  # there is no room for the answer
-        call(server, lambda engine: engine.labels([1] * 8, [7]))
+        call(server, lambda engine: engine.label_logprobs([1] * 8, [7]))
     with pytest.raises(RewardError, match=r"token_id:9.*logprob_token_ids"):
-        call(server, lambda engine: engine.labels([1], [9]))
+        call(server, lambda engine: engine.label_logprobs([1], [9]))
 
 
 def test_a_text_is_encoded_once(server: FakeServer) -> None:

@@ -41,7 +41,7 @@ async def judge(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> 
     """Score the last step by the probability of Yes against No as the judge's first token."""
     tokens = await backend.chat([{"role": "user", "content": question(problem, steps)}], generation_prompt=True)
     words = [(await backend.encode(word))[0] for word in (YES, NO)]
-    reading = await backend.labels(tokens, words)
+    reading = await backend.label_logprobs(tokens, words)
     yes, no = reading.values
     return Score(sigmoid(yes - no), reading.usage)
 

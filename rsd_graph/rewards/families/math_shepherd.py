@@ -30,7 +30,7 @@ async def math_shepherd(backend: ScoringBackend, problem: str, steps: Sequence[s
         f"{step if NUMBERED.match(step) else f'Step {number}: {step}'} {TAG}" for number, step in enumerate(steps, 1)
     ]
     tokens = await backend.encode(" ".join([problem, "\n".join(lines)]), special_tokens=True)
-    reading = await backend.labels(tokens, verdicts)
+    reading = await backend.label_logprobs(tokens, verdicts)
     good, bad = reading.values
     return Score(sigmoid(good - bad), reading.usage)
 

@@ -22,7 +22,7 @@ async def rlhflow(backend: ScoringBackend, problem: str, steps: Sequence[str]) -
         turns.append({"role": "user", "content": step if index else f"{problem} {step}"})
         turns.append({"role": "assistant", "content": GOOD})
     verdicts = [(await backend.encode(verdict))[-1] for verdict in (GOOD, BAD)]
-    reading = await backend.labels(await backend.chat(turns[:-1], generation_prompt=True), verdicts)
+    reading = await backend.label_logprobs(await backend.chat(turns[:-1], generation_prompt=True), verdicts)
     good, bad = reading.values
     return Score(sigmoid(good - bad), reading.usage)
 

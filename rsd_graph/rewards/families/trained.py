@@ -51,7 +51,7 @@ class TrainedScore:
         for step in steps:
             tokens = tokens + await backend.encode(step + self.delimiter)
         labels = [(await backend.encode(label))[0] for label in LABELS]
-        reading = await backend.labels(tokens, labels)
+        reading = await backend.label_logprobs(tokens, labels)
         yes, no = reading.values
         return Score(sigmoid(yes - no - self.centre), reading.usage)
 

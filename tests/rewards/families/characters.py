@@ -38,7 +38,7 @@ class Characters:
         self.prompt = self.decode(tokens)
         return Reading(self.values, USAGE)
 
-    async def labels(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         self.prompt = self.decode(tokens)
         self.asked_labels = [self.decode([label]) for label in labels]
         return Reading(self.values, USAGE)
