@@ -135,7 +135,7 @@ class OfflineEngine:
 
     @on_background_loop
     async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
-        """See `protocols.ScoringBackend.labels`."""
+        """See `protocols.ScoringBackend.label_logprobs`."""
         from vllm import SamplingParams
 
         async with self._awake() as engine:
