@@ -15,6 +15,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 STAGE = ROOT / "build" / "docs"
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)([^)\s]*)(?=\))")
+COLOR = re.compile(r"\x1b\[[\d;]*m")
 LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".yaml": "yaml"}
 
 
@@ -57,8 +58,10 @@ def main() -> None:
         site.page(file)
     # next to this interpreter, in whichever environment that is
     zensical = Path(sys.executable).with_name("zensical")
-    run = subprocess.run([zensical, "build", "--clean", "--strict"], cwd=ROOT, text=True, capture_output=True, check=False)
-    told = run.stdout + run.stderr.partition("Traceback")[0]
+    run = subprocess.run(
+        [zensical, "build", "--clean", "--strict"], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    told = COLOR.sub("", run.stdout + run.stderr.partition("Traceback")[0])
     print(told)
     sys.exit(run.returncode or int("warning" in told.lower()))
 

@@ -26,7 +26,7 @@ from rsd_graph.presets import PRESETS
 from rsd_graph.settings import RSDSettings
 
 DOCS = Path(__file__).parent
-PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(\n<!-- /generated -->)", re.DOTALL)
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 ALLOW_EMPTY = True
 """Whether a field of `rsd.toml` may lack a description."""
 
@@ -38,7 +38,7 @@ VALUES: dict[type, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "
 
 def rendered(page: str) -> str:
     """The page with every generated part written anew."""
-    return PART.sub(lambda part: f"{part[1]}\n{GENERATED[part[2]]()}\n{part[3]}", page)
+    return PART.sub(lambda part: f"{part[1]}\n{GENERATED[part[2]]()}\n\n{part[3]}", page)
 
 
 def fields(model: type[BaseModel], leave_out: Iterable[str] = ()) -> str:
@@ -110,13 +110,18 @@ def _command(command: typer.models.CommandInfo) -> str:
         if isinstance(info, typer.models.ArgumentInfo):
             arguments.append([f"`{parameter.name.upper()}`", row[1], row[2]])
         else:
-            names = info.param_decls or [f"--{parameter.name.replace('_', '-')}"]
-            options.append([", ".join(f"`{each}`" for each in names), *row])
+            options.append([", ".join(f"`{each}`" for each in _names(parameter.name, info)), *row])
     usage = " ".join(["rsd", name, "[OPTIONS]", *(argument[0].strip("`") for argument in arguments)])
     parts = [f"## rsd {name}", f"```text\n{usage}\n```", cleandoc(function.__doc__ or "")]
     if arguments:
         parts.append(table(["argument", "default", "meaning"], arguments))
     return "\n\n".join([*parts, table(["option", "value", "default", "meaning"], options)])
+
+
+def _names(name: str, info: Any) -> list[str]:
+    """An option's names; Typer puts the first that is given in the place of the default."""
+    given = [each for each in (info.default, *(info.param_decls or ())) if str(each).startswith("-")]
+    return given or [f"--{name.replace('_', '-')}"]
 
 
 def _value(kind: Any, info: Any) -> str:
