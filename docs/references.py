@@ -30,7 +30,7 @@ PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- /generated -->)", r
 ALLOW_EMPTY = True
 """Whether a field of `rsd.toml` may lack a description."""
 
-NAMES = {"string": "text", "number": "number", "integer": "integer", "boolean": "true or false", "object": "table"}
+NAMES = {"string": "string", "number": "number", "integer": "integer", "boolean": "boolean", "object": "table"}
 BOUNDS = {"minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "minLength": "not empty"}
 BOUNDS |= {"exclusiveMaximum": "below {}", "minItems": "not empty"}
 VALUES: dict[type, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
