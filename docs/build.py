@@ -28,7 +28,8 @@ class Site:
     def page(self, file: Path) -> Path:
         """Where a file of the repository stands in the site, which is arranged the first time it is asked for."""
         inside = file.is_relative_to(DOCS)
-        place = STAGE / file.relative_to(DOCS) if inside else STAGE / "source" / f"{file.relative_to(ROOT)}.md"
+        outside = STAGE / "source" / file.relative_to(ROOT)
+        place = STAGE / file.relative_to(DOCS) if inside else outside.with_name(f"{file.name.removesuffix('.md')}.md")
         if file in self._staged:
             return place
         self._staged.add(file)
@@ -54,7 +55,7 @@ def main() -> None:
     """Arrange the pages, and have them rendered."""
     shutil.rmtree(STAGE, ignore_errors=True)
     site = Site()
-    for file in sorted([*DOCS.rglob("*.md"), *DOCS.rglob("*.png")]):
+    for file in sorted(file for file in DOCS.rglob("*") if file.suffix in (".md", ".png", ".css")):
         site.page(file)
     # next to this interpreter, in whichever environment that is
     zensical = Path(sys.executable).with_name("zensical")
