@@ -41,4 +41,4 @@ benchmark:  ## what the state machine itself costs
 	$(BIN)/python benchmarks/overhead.py
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) build dist .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
