@@ -14,7 +14,8 @@ import pytest
 from rsd_graph.config import Role
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.supervisor import Limits, State, Supervisor, _turns
+from rsd_graph.serving.process import State
+from rsd_graph.serving.supervisor import Limits, Supervisor, _start_locks
 from tests.conftest import free_port
 
 FAKE = Path(__file__).with_name("fake_vllm.py")
@@ -168,7 +169,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     draft = fake("draft")
     with (
         socket.create_server(("127.0.0.1", int(draft.url.rsplit(":", 1)[1]))),
-        pytest.raises(ServingError, match=r"is taken: .*another `port`"),
+        pytest.raises(ServingError, match=r"is already in use: .*another `port`"),
     ):
         supervise([draft], tmp_path, _nothing)
 
@@ -177,12 +178,12 @@ def test_servers_that_share_a_gpu_start_in_turn() -> None:
     """Also through a third one; all that run on the processor as well; others side by side."""
 
     def different(*gpus: tuple[int, ...]) -> int:
-        return len(set(_turns([fake("draft", gpus=each) for each in gpus])))
+        return len(set(_start_locks([fake("draft", gpus=each) for each in gpus])))
 
     assert different((0,), (1,), (2,)) == 3
     assert different((0,), (1,), (0, 1)) == 1
     assert different((), (), ()) == 1
-    first, second, third = _turns([fake("draft", gpus=each) for each in ((0,), (1,), (1,))])
+    first, second, third = _start_locks([fake("draft", gpus=each) for each in ((0,), (1,), (1,))])
     assert first is not second
     assert second is third
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from rsd_graph.cli.rewards import reward_table
+from rsd_graph.cli.options import reward_table
 
 
 @pytest.mark.parametrize(
