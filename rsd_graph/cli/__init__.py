@@ -10,7 +10,7 @@ from rsd_graph.cli import evaluate_reward, export_reward, serve, solve, train_re
 app = typer.Typer(
     help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
     "it, and the expensive target model rewrites only the poor ones.",
-    epilog='Try it: `rsd solve "What is 2 + 3 * 4?"`',
+    epilog='Example: rsd solve "What is 2 + 3 * 4?"',
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

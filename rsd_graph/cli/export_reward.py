@@ -1,12 +1,15 @@
 """`rsd export-reward`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.progress import Stages
+
+if TYPE_CHECKING:
+    from rsd_graph.rewards.trained.format import Card
 
 
 def export_reward(
@@ -36,11 +39,17 @@ def export_reward(
         with Stages() as stages:
             path = weights or locate(DRAFT, stages.stage)
             export(loaded, path, folder)
-        typer.echo(
-            f"serve it:  vllm serve {folder} --dtype float32 --port 8002\n"
-            'use it, in rsd.toml:\n\n[reward]\nurl = "http://127.0.0.1:8002"\nkind = "trained"\n'
-            f"centre = {loaded.card.centre:.4f}"
-        )
-        if curve := loaded.card.curve:
-            numbers = ", ".join(f"{name} = {number:.4f}" for name, number in curve.model_dump().items())
-            typer.echo(f'\n# with the draft\'s confidence, kind = "combined" and\ncurve = {{ {numbers} }}')
+        typer.echo(instructions(loaded.card, folder))
+
+
+def instructions(card: "Card", folder: Path) -> str:
+    """How to serve the checkpoint, and what to write into rsd.toml."""
+    text = (
+        f"serve it:  vllm serve {folder} --dtype float32 --port 8002\n"
+        'use it, in rsd.toml:\n\n[reward]\nurl = "http://127.0.0.1:8002"\nkind = "trained"\n'
+        f"centre = {card.centre:.4f}"
+    )
+    if card.curve is None:
+        return text
+    numbers = ", ".join(f"{name} = {number:.4f}" for name, number in card.curve.model_dump().items())
+    return f'{text}\n\n# to add the draft\'s confidence: kind = "combined", and\ncurve = {{ {numbers} }}'

@@ -37,7 +37,7 @@ class Stages:
         self._console = console or Console(stderr=True)
         self._bars: Progress | None = _bars(self._console) if self._console.is_terminal else None
         self._tasks: dict[str, TaskID] = {}
-        self._lines: dict[str, _Lines] = {}
+        self._lines: dict[str, Lines] = {}
 
     def __enter__(self) -> "Stages":
         self.start()
@@ -64,7 +64,9 @@ class Stages:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total)
             self._bars.update(self._tasks[what], completed=done, total=total)
-        elif line := self._lines.setdefault(what, _Lines(what, done)).report(done, total):
+            return
+        now = time.monotonic()
+        if line := self._lines.setdefault(what, Lines(what, done, now)).report(done, total, now):
             self._console.print(Text(line), soft_wrap=True)
 
 
@@ -74,7 +76,7 @@ def _bars(console: Console) -> Progress:
     percent = TextColumn("{task.percentage:>3.0f} %")
     if console.width < WIDE:
         return Progress(_Name(), percent, TextColumn("left"), left, console=console)
-    bar, elapsed = BarColumn(bar_width=20), TimeElapsedColumn(table_column=whole)
+    bar, elapsed = BarColumn(bar_width=10), TimeElapsedColumn(table_column=whole)
     return Progress(
         _Name(), bar, percent, _Amount(table_column=whole), elapsed, TextColumn("left"), left, console=console
     )
@@ -97,17 +99,22 @@ class _Amount(DownloadColumn):
         return Text(f"{task.completed:.0f}/{total:.0f}" if total > 1 else "", style="progress.download")
 
 
-class _Lines:
-    """One stage in a log: its first and its last report, and one every half minute in between."""
+class Lines:
+    """One stage in a log: its first and its last report, and one every half minute in between.
 
-    def __init__(self, what: str, done: float) -> None:
+    Args:
+        what: The stage.
+        done: How much of it is done when it begins; an earlier run may have done some.
+        now: The time, in seconds.
+    """
+
+    def __init__(self, what: str, done: float, now: float) -> None:
         self._what = what
-        self._began, self._first = time.monotonic(), done
+        self._first, self._began = done, now
         self._printed: float | None = None
 
-    def report(self, done: float, total: float) -> str | None:
+    def report(self, done: float, total: float, now: float) -> str | None:
         """The line to print, if it is time for one."""
-        now = time.monotonic()
         if done < total and self._printed is not None and now - self._printed < QUIET_SECONDS:
             return None
         self._printed = now

@@ -73,11 +73,9 @@ class ServeView:
 
     def _table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for _ in ("role", "state", "address", "where"):
+            table.add_column(no_wrap=True)
+        table.add_column()  # the one that gets shorter in a narrow terminal
         for server in self._servers:
             row = self._rows[server.role]
             where = f"GPU {','.join(map(str, server.gpus))}" if server.gpus else "CPU"
@@ -87,6 +85,6 @@ class ServeView:
                 Text(f"{row.state} {seconds}".strip(), style=STYLES[row.state]),
                 server.url,
                 where,
-                Text(row.detail or server.model, style="dim"),
+                Text(row.detail or server.model, style="dim", no_wrap=True, overflow="ellipsis"),
             )
         return table
