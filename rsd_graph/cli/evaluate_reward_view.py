@@ -31,5 +31,6 @@ def print_tables(evaluation: "Evaluation", name: str) -> None:
     error = expected_calibration_error(bins)
     out.print(
         f"expected calibration error {error:.3f}; a step takes {evaluation.milliseconds:.1f} ms and computes "
-        f"{evaluation.tokens():.0f} tokens{steps}"
+        f"{evaluation.tokens():.0f} tokens{steps}",
+        soft_wrap=not out.is_terminal,  # a file has no width: do not wrap lines
     )

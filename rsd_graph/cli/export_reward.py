@@ -1,15 +1,14 @@
 """`rsd export-reward`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.progress import Stages
-
-if TYPE_CHECKING:
-    from rsd_graph.rewards.trained.format import Card
+from rsd_graph.models.weights import DRAFT, locate
+from rsd_graph.rewards.trained.format import Card, load_reward
 
 
 def export_reward(
@@ -31,18 +30,16 @@ def export_reward(
     Exit code: 0 on success, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine(), extras="local,train"):
-        from rsd_graph.models.weights import DRAFT, locate
-        from rsd_graph.rewards.trained.format import load_reward
+        loaded = load_reward(reward)  # before torch is imported, which takes seconds
         from rsd_graph.training.export import export
 
-        loaded = load_reward(reward)
         with Stages() as stages:
             path = weights or locate(DRAFT, stages.stage)
             export(loaded, path, folder)
         typer.echo(instructions(loaded.card, folder))
 
 
-def instructions(card: "Card", folder: Path) -> str:
+def instructions(card: Card, folder: Path) -> str:
     """How to serve the checkpoint, and what to write into rsd.toml."""
     text = (
         f"serve it:  vllm serve {folder} --dtype float32 --port 8002\n"

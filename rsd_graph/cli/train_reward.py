@@ -88,15 +88,15 @@ def train_reward(
     Exit code: 0 on success, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine("resume"), extras="local,train", again="resume"):
+        data = solutions or problems
+        if data is None:
+            raise ConfigurationError("name a file of problems, or give --solutions that the draft has written")
         from rsd_graph.data.problems import read_problems
         from rsd_graph.data.solutions import read_solutions
         from rsd_graph.models.weights import DRAFT, locate, sha256_of
         from rsd_graph.training.backbone import check_architecture, identity
         from rsd_graph.training.pipeline import Folder, Options, train
 
-        data = solutions or problems
-        if data is None:
-            raise ConfigurationError("name a file of problems, or give --solutions that the draft has written")
         options = Options(
             limit=limit,
             labels=labels,
