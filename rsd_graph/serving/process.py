@@ -19,8 +19,6 @@ from rsd_graph.serving.plan import ServerPlan
 
 State = Literal["waiting", "starting", "ready", "restarting", "stopped"]
 
-HEALTH_SECONDS = 0.5
-"""Between two health checks of a server that starts."""
 STOP_SECONDS = 20.0
 """A server that has not stopped this long after it was asked to is killed."""
 TAIL_LINES = 12
@@ -115,8 +113,12 @@ class ServerProcess:
         except OSError as error:
             raise ServingError(f"cannot start the {self.server.role}'s server: {error}") from error
 
-    async def wait_until_ready(self, seconds: float) -> None:
+    async def wait_until_ready(self, seconds: float, pause: float) -> None:
         """Wait until the server is healthy.
+
+        Args:
+            seconds: How long to wait at most.
+            pause: Seconds between two health checks.
 
         Raises:
             ServingError: it ends, or is not healthy in time.
@@ -133,7 +135,7 @@ class ServerProcess:
                         return
                 for line in self._last_lines(1):
                     self._watcher.log(self.server, line)
-                await asyncio.sleep(HEALTH_SECONDS)
+                await asyncio.sleep(pause)
         raise self.failure(f"did not answer within {seconds:.0f} s")
 
     async def wait(self) -> int:

@@ -18,10 +18,12 @@ STABLE_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to give up."""
+    """How long to wait, and when to give up."""
 
     start_seconds: float = 3600
     """For a server to become ready, including the download of its weights."""
+    health_seconds: float = 0.5
+    """Between two health checks of a server that starts."""
     restarts: int = 5
     """Of one server, in a row."""
     longest_wait: float = 60
@@ -36,7 +38,7 @@ class Supervisor:
         logs: Folder for the log files, one per server; a restarted server appends to its file.
         watcher: Receives every change.
         api_key: Passed to the servers in `VLLM_API_KEY`, so that it does not show in the process list.
-        limits: When to give up.
+        limits: How long to wait, and when to give up.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Supervisor:
     async def _bring_up(self, process: ServerProcess) -> None:
         async with process.start_lock:
             await process.start()
-            await process.wait_until_ready(self._limits.start_seconds)
+            await process.wait_until_ready(self._limits.start_seconds, self._limits.health_seconds)
 
     async def _keep(self, process: ServerProcess) -> None:
         restarts = 0
