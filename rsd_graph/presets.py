@@ -50,5 +50,5 @@ def preset(name: str) -> Tables:
         ConfigurationError: there is no such preset.
     """
     if name not in PRESETS:
-        raise ConfigurationError(f"preset: there is none called {name!r}; choose one of {', '.join(PRESETS)}")
+        raise ConfigurationError(f"preset: there is none called {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]

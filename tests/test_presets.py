@@ -20,6 +20,6 @@ def test_a_preset_is_a_whole_configuration(name: str) -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     """The message lists all of them."""
-    with pytest.raises(ConfigurationError, match="none called 'foo'; choose one of") as refused:
+    with pytest.raises(ConfigurationError, match="none called 'foo'; there are") as refused:
         preset("foo")
     assert all(name in str(refused.value) for name in PRESETS)

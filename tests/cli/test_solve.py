@@ -95,7 +95,7 @@ MISTAKES = [
     (["--reward", "foo"], "reward.kind"),
     (["--reward", "trained:"], "reward.kind"),
     (["--reward", "gone.safetensors"], "gone.safetensors: No such file"),
-    (["--preset", "foo"], "preset: there is none called 'foo'; choose one of qwen2.5-math-7b"),
+    (["--preset", "foo"], "preset: there is none called 'foo'; there are qwen2.5-math-7b"),
     (["--draft", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
     (["--draft", "ftp://127.0.0.1"], "draft.url"),
     (["--draft", "gone.gguf", "--target", "gone.gguf"], "gone.gguf: No such file"),
