@@ -1,4 +1,4 @@
-"""Families of models that are known to work together, by name: the paper's, and Qwen's own reward model."""
+"""Families of models that work together, by name: those of the paper, also with Qwen's own reward model."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ PRESETS: dict[str, Tables] = {
 
 
 def preset(name: str) -> Tables:
-    """The tables of `rsd.toml` that this name stands for.
+    """The preset's tables, as in `rsd.toml`.
 
     Raises:
         ConfigurationError: there is no such preset.

@@ -1,4 +1,4 @@
-"""`python -m rsd_graph.cli`, which is `rsd`."""
+"""`python -m rsd_graph.cli`, the same as `rsd`."""
 
 from rsd_graph.cli import app
 

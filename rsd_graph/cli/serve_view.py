@@ -1,4 +1,4 @@
-"""What `rsd serve` shows: a table of servers on a terminal, one line a change elsewhere."""
+"""What `rsd serve` shows: a table of servers on a terminal, elsewhere a line per change."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.supervisor import State
+from rsd_graph.serving.process import State
 
 STYLES: dict[State, str] = {
     "waiting": "dim",
@@ -29,10 +29,10 @@ class _Row:
 
 
 class ServeView:
-    """Shows a supervisor's servers; see `supervisor.Watcher`.
+    """Shows the servers of a supervisor: a `rsd_graph.serving.process.Watcher`.
 
     Args:
-        servers: What is being run.
+        servers: The servers that run.
         hint: What to do once all are ready.
     """
 
@@ -56,13 +56,13 @@ class ServeView:
             self._console.print(f"{server.role:<7}{state:<11}{server.url}  {what}".rstrip(), soft_wrap=True)
 
     def log(self, server: ServerPlan, line: str) -> None:
-        """Show what the server is at."""
+        """Show the last line of its log while the server starts."""
         row = self._rows[server.role]
         if row.state == "starting":
             row.detail = line
 
     def ready(self) -> None:
-        """All servers answer."""
+        """All servers are ready."""
         self._console.print(Text(self._hint, style="bold green"), soft_wrap=True)
 
     def close(self) -> None:
@@ -73,11 +73,9 @@ class ServeView:
 
     def _table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for _ in ("role", "state", "address", "where"):
+            table.add_column(no_wrap=True)
+        table.add_column()  # the one that gets shorter in a narrow terminal
         for server in self._servers:
             row = self._rows[server.role]
             where = f"GPU {','.join(map(str, server.gpus))}" if server.gpus else "CPU"
@@ -87,6 +85,6 @@ class ServeView:
                 Text(f"{row.state} {seconds}".strip(), style=STYLES[row.state]),
                 server.url,
                 where,
-                Text(row.detail or server.model, style="dim"),
+                Text(row.detail or server.model, style="dim", no_wrap=True, overflow="ellipsis"),
             )
         return table

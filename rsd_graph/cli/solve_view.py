@@ -1,4 +1,4 @@
-"""What `rsd solve` shows: on a terminal for people, as JSON lines for programs."""
+"""What `rsd solve` shows: steps for people, or JSON lines for programs."""
 
 import json
 import sys
@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from rsd_graph.cli.errors import print_error
+from rsd_graph.cli.progress import Stages
 from rsd_graph.costs import Flops
 from rsd_graph.errors import RSDError
 from rsd_graph.events import RSDEvent
@@ -22,14 +23,14 @@ STYLES: dict[Author, str] = {"draft": "cyan", "target": "magenta", "tool": "yell
 ENDINGS = {
     "max_steps": "stopped at the step limit (--max-steps)",
     "max_tokens": "stopped at the token limit (--max-tokens)",
-    "context_overflow": "stopped: problem and solution together are longer than the model's context",
+    "context_overflow": "stopped: the problem and the solution together are longer than the model's context",
     "no_progress": "stopped: neither model wrote anything but blank lines",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run and what it took."""
+    """A finished run, with its time and cost."""
 
     output: RSDOutput
     seconds: float
@@ -38,22 +39,22 @@ class Result:
 
 
 class View(Protocol):
-    """Whoever watches a run."""
+    """Shows a run."""
 
-    def download(self, what: str, done: float, total: float) -> None:
-        """Bytes of the weights are being fetched or checked."""
+    def progress(self, what: str, done: float, total: float) -> None:
+        """Weights are being downloaded, verified or merged: a `Progress`."""
 
     def loading(self) -> None:
         """Models are being connected or loaded."""
 
     def started(self) -> None:
-        """The models are ready, and the draft begins."""
+        """The models are ready, and the draft writes the first step."""
 
     def event(self, event: RSDEvent) -> None:
-        """The graph tells something."""
+        """The graph has sent an event."""
 
     def result(self, result: Result) -> None:
-        """The run has ended by itself."""
+        """The run is complete, or a limit ended it."""
 
     def error(self, error: RSDError) -> None:
         """The run has failed."""
@@ -66,33 +67,26 @@ class View(Protocol):
 
 
 class TerminalView:
-    """Steps as they come: who wrote each, its reward as a bar, rejected drafts dimmed."""
+    """Shows each step once it is written: its author, its reward as a bar, and rejected drafts dimmed."""
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a locale without a model's symbol is no reason to die
+            sys.stdout.reconfigure(errors="replace")  # a symbol that the locale lacks must not end the run
         self._out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True)
         self._waiting = self._out.status("") if self._out.is_terminal else None
-        self._progress: Progress | None = None
+        self._stages: Stages | None = None
         self._proposal = ""
         self._kept = 0
 
-    def download(self, what: str, done: float, total: float) -> None:
+    def progress(self, what: str, done: float, total: float) -> None:
         if not self._err.is_terminal:
             return
-        if self._progress is None:
-            self.close()
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TimeRemainingColumn(),
-                console=self._err,
-            )
-            self._progress.start()
-        task = next((task.id for task in self._progress.tasks if task.description == what), None)
-        self._progress.update(self._progress.add_task(what, total=total) if task is None else task, completed=done)
+        if self._stages is None:
+            self.close()  # two live displays cannot share a terminal
+            self._stages = Stages(self._err)
+            self._stages.start()
+        self._stages.stage(what, done, total)
 
     def loading(self) -> None:
         self._wait("loading the models")
@@ -135,18 +129,18 @@ class TerminalView:
 
     def error(self, error: RSDError) -> None:
         self.close()
-        self._err.print(Text(f"rsd: {' '.join(str(error).split())}", style="red"))
+        print_error(" ".join(str(error).split()))
 
     def interrupted(self) -> None:
         self.close()
-        self._err.print(Text(f"rsd: interrupted after {self._kept} step{'s' if self._kept != 1 else ''}", style="red"))
+        print_error(f"interrupted after {self._kept} step{'s' if self._kept != 1 else ''}")
 
     def close(self) -> None:
         if self._waiting:
             self._waiting.stop()
-        if self._progress:
-            self._progress.stop()
-            self._progress = None
+        if self._stages:
+            self._stages.close()
+            self._stages = None
 
     def _wait(self, what: str) -> None:
         if self._waiting:
@@ -167,7 +161,7 @@ class TerminalView:
         self._out.print(heading)
         if self._out.is_terminal:
             self._out.print(Padding(body, (0, 0, 1, 5)))
-        else:  # a file has no width: lines stay whole
+        else:  # a file has no width: do not wrap lines
             self._out.print(Text(indent(body.plain, 5 * " ") + "\n"))
 
 
@@ -179,10 +173,10 @@ def _bar(reward: float | None) -> str:
 
 
 class JSONView:
-    """The graph's events, then one `result`, `error` or `interrupted`; one JSON object a line."""
+    """Prints one JSON object per line: the graph's events, then one `result`, `error` or `interrupted`."""
 
-    def download(self, what: str, done: float, total: float) -> None:
-        pass  # machines wait
+    def progress(self, what: str, done: float, total: float) -> None:
+        pass
 
     def loading(self) -> None:
         pass

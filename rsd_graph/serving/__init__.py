@@ -1,4 +1,4 @@
-"""Model servers: which ones a configuration wants, and keeping them running."""
+"""Model servers: planned from the configuration, started, and kept running."""
 
 import asyncio
 import shutil
@@ -10,16 +10,17 @@ from pathlib import Path
 from rsd_graph.config import Config
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.supervisor import Supervisor, Watcher
+from rsd_graph.serving.process import Watcher
+from rsd_graph.serving.supervisor import Supervisor
 
 NEEDS_VLLM = (
-    "there is no `vllm` command, neither beside this Python nor on the PATH: run `pip install 'rsd-graph[vllm]'`, or "
-    "give the `url` of a server that runs already"
+    "there is no `vllm` command, neither in this Python's environment nor on the PATH: run "
+    "`pip install 'rsd-graph[vllm]'`, or give the `url` of a server that runs already"
 )
 
 
 def vllm_command() -> str:
-    """The `vllm` of this Python's environment, or else of the PATH.
+    """The `vllm` command of this Python's environment, or else the one on the PATH.
 
     Raises:
         ConfigurationError: there is none.
@@ -32,22 +33,22 @@ def vllm_command() -> str:
 
 
 async def serve(servers: list[ServerPlan], config: Config, watcher: Watcher) -> None:
-    """Run the servers until Ctrl-C or SIGTERM; a second one does not wait for them.
+    """Run the servers until Ctrl-C or SIGTERM, then stop them; a second signal kills them.
 
     Raises:
-        ServingError: one does not start, or does not stay up.
+        ServingError: a server does not start, or does not stay up.
     """
     vllm = vllm_command()
     runnable = [replace(server, command=(vllm, *server.command[1:])) for server in servers]
     supervisor = Supervisor(runnable, logs=config.serve.logs, watcher=watcher, api_key=config.serve.api_key)
     running = asyncio.create_task(supervisor.run())
     loop = asyncio.get_running_loop()
-    ends = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
-        ends.append(signal.SIGHUP)
-    for number in ends:
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it
+        signals.append(signal.SIGHUP)
+    for number in signals:
         loop.add_signal_handler(number, running.cancel)
     try:
         await running
-    except asyncio.CancelledError:  # asked to end: all servers have
+    except asyncio.CancelledError:  # by a signal; all servers have stopped
         return

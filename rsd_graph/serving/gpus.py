@@ -1,4 +1,4 @@
-"""Which GPUs this machine has, and what is free on them."""
+"""The GPUs of this machine, and their free memory."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MIB_PER_GIB = 1024
 IN_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""Has CUDA number the GPUs as `nvidia-smi` does; by itself it puts the fastest first."""
+"""Makes CUDA number the GPUs as `nvidia-smi` does; its default puts the fastest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +15,15 @@ class GPU:
     """One GPU."""
 
     index: int
-    """As in `CUDA_VISIBLE_DEVICES`, in the order of `IN_ORDER`."""
+    """As in `CUDA_VISIBLE_DEVICES`, with the numbering of `IN_ORDER`."""
     gib: float
-    """Its memory."""
+    """Its memory in GiB."""
     free: float | None = None
-    """GiB of it that nobody uses now; None for all."""
+    """GiB that are free now; None means all."""
 
 
 def find_gpus() -> list[GPU]:
-    """The NVIDIA GPUs here, those that `CUDA_VISIBLE_DEVICES` names if it is set; none where there is no driver."""
+    """The NVIDIA GPUs of this machine that `CUDA_VISIBLE_DEVICES` allows; none if there is no driver."""
     query = ["nvidia-smi", "--query-gpu=index,uuid,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
@@ -33,7 +33,10 @@ def find_gpus() -> list[GPU]:
 
 
 def parse_gpus(table: str, visible: str | None) -> list[GPU]:
-    """What `nvidia-smi` says: lines of index, UUID, MiB and free MiB. A GPU without memory of its own is left out."""
+    """Parse the output of `nvidia-smi`: lines of index, UUID, MiB and free MiB.
+
+    A GPU without these figures, which has no memory of its own, is left out.
+    """
     wanted = None if visible is None else [each.strip() for each in visible.split(",") if each.strip()]
     found = []
     for line in table.splitlines():

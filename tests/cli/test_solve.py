@@ -86,18 +86,34 @@ def test_json_gives_events_and_a_result(server: FakeServer) -> None:
     assert server.bodies("/apply-template")[0]["messages"][-1]["content"] == "2+2?\n"
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--threshold", "1.5"], "settings.threshold"),
-        (["--threshold", "high"], "settings.threshold"),
-        (["--weighting", "foo"], "settings.weighting"),
-        (["--reward", "foo"], "reward.kind"),
-        (["--draft", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
-        (["--draft", "gone.gguf", "--target", "gone.gguf"], "gone.gguf: No such file"),
-        (["--config", "gone.toml"], "cannot read gone.toml"),
-    ],
-)
+MISTAKES = [
+    (["--threshold", "1.5"], "settings.threshold"),
+    (["--threshold", "high"], "settings.threshold"),
+    (["--weighting", "foo"], "settings.weighting"),
+    (["--max-steps", "0"], "settings.max_steps"),
+    (["--seed", "-1"], "settings.seed"),
+    (["--reward", "foo"], "reward.kind"),
+    (["--reward", "trained:"], "reward.kind"),
+    (["--reward", "gone.safetensors"], "gone.safetensors: No such file"),
+    (["--preset", "foo"], "preset: there is none called 'foo'; there are qwen2.5-math-7b"),
+    (["--draft", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
+    (["--draft", "ftp://127.0.0.1"], "draft.url"),
+    (["--draft", "gone.gguf", "--target", "gone.gguf"], "gone.gguf: No such file"),
+    (["--config", "gone.toml"], "cannot read gone.toml"),
+    (["--config", "broken.toml"], "broken.toml is not TOML"),
+    (["--config", "unknown.toml"], "draft.modle"),
+]
+
+
+@pytest.fixture
+def broken_files() -> None:
+    """Settings files that cannot be used."""
+    Path("broken.toml").write_text("[draft\n")
+    Path("unknown.toml").write_text('[draft]\nmodle = "typo"\n')
+
+
+@pytest.mark.usefixtures("broken_files")
+@pytest.mark.parametrize(("options", "message"), MISTAKES)
 def test_a_mistake_is_one_line(options: list[str], message: str) -> None:
     """On standard error, with exit code 1, and without a traceback."""
     run = rsd("2+2?", *options)
@@ -105,6 +121,33 @@ def test_a_mistake_is_one_line(options: list[str], message: str) -> None:
     assert run.stderr.startswith("rsd: ")
     assert message in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("broken_files")
+@pytest.mark.parametrize(("options", "message"), MISTAKES)
+def test_a_mistake_is_one_json_object(options: list[str], message: str) -> None:
+    """For programs, on standard output, with the error's name and the same exit code."""
+    run = rsd("2+2?", "--json", *options)
+    assert (run.exit_code, run.stderr) == (1, "")
+    line = json.loads(run.stdout)
+    assert line.keys() == {"event", "error", "message", "steps"}
+    assert (line["event"], line["steps"]) == ("error", [])
+    assert line["error"].endswith("Error")
+    assert message in line["message"]
+
+
+def test_options_override_the_settings_file(server: FakeServer, target: FakeServer) -> None:
+    """Models, reward and settings; what is not given stays as the file has it."""
+    Path("rsd.toml").write_text(
+        '[draft]\nurl = "http://127.0.0.1:1"\n[target]\nurl = "http://127.0.0.1:1"\n'
+        "[settings]\nmax_steps = 1\ntemperature = 0.5\nseed = 3\n"
+    )
+    draft = llamacpp(server, said("one"))
+    options = ["--draft", draft, "--target", llamacpp(target, said("two")), "--reward", "confidence"]
+    assert rsd("2+2?", *options).exit_code == 3
+    assert rsd("2+2?", *options, "--temperature", "0.25").exit_code == 3
+    assert [body["temperature"] for body in server.bodies("/completion")] == [0.5, 0.25]
+    assert target.bodies("/completion") == []
 
 
 def test_an_empty_problem_is_refused(server: FakeServer) -> None:
@@ -144,12 +187,23 @@ def test_a_server_that_fails_midway_loses_nothing(server: FakeServer, answer: An
     assert [step["text"] for step in last["steps"]] == ["first step"]
 
 
+def test_a_pipe_gets_no_colours(server: FakeServer) -> None:
+    """Neither steps nor answer hold an escape sequence where there is no terminal."""
+    url = llamacpp(server, said("2+2 is 5", logprob=UNSURE), said(r"so \boxed{4}", "eos"))
+    run = rsd("2+2?", "--draft", url, "--target", url)
+    assert run.exit_code == 0
+    assert "\x1b" not in run.output
+
+
 def test_a_model_that_never_stops_is_stopped(server: FakeServer) -> None:
     """By the step limit, which is named, with an exit code of its own."""
     url = llamacpp(server, said("and so on"))
     run = rsd("2+2?", "--draft", url, "--target", url, "--max-steps", "5")
     assert run.exit_code == 3
     assert "--max-steps" in run.stdout
+    run = rsd("2+2?", "--json", "--draft", url, "--target", url, "--max-tokens", "8")
+    assert run.exit_code == 3
+    assert json.loads(run.stdout.splitlines()[-1])["stop"] == "max_tokens"
 
 
 def test_ctrl_c_keeps_what_was_shown(server: FakeServer) -> None:
@@ -170,12 +224,3 @@ def test_ctrl_c_keeps_what_was_shown(server: FakeServer) -> None:
     assert "first step" in out
     assert err == "rsd: interrupted after 1 step\n"
     assert process.returncode == 130
-
-
-def test_help_is_for_newcomers() -> None:
-    """It says what the thing does, and what each option takes."""
-    run = CliRunner().invoke(app, ["--help"])
-    assert "Reward-Guided Speculative Decoding" in run.stdout
-    assert "solve" in run.stdout
-    assert "--threshold" in CliRunner().invoke(app, ["solve", "--help"]).stdout
-    assert CliRunner().invoke(app, ["--version"]).stdout.strip()

@@ -1,7 +1,7 @@
 """Stands in for `vllm serve`: answers /health after a while, and has a child that must not outlive it.
 
-Told what to do by its model's name: `never` ends at once, `deaf` never answers, `slow` answers after a second,
-`stubborn` does not end when asked to, anything else is well.
+The model's name says what it does: `never` ends at once, `deaf` never answers, `slow` answers late, `stubborn` ignores
+SIGTERM, and any other is healthy.
 """
 
 import signal
@@ -30,5 +30,5 @@ if model == "deaf":
 if model == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if model == "slow":
-    time.sleep(1)
+    time.sleep(0.3)
 HTTPServer(("127.0.0.1", port), Health).serve_forever()

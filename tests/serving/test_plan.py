@@ -30,7 +30,7 @@ def family(name: str, **tables: Any) -> Config:
 
 
 def test_one_gpu_is_shared_by_all_three() -> None:
-    """Each has room for its weights, and together they leave what vLLM would leave."""
+    """Each has room for its weights, and together they take no more of it than vLLM would."""
     draft, target, reward = servers = plan(family("qwen2.5-math-7b"), gpus(1))
     assert [server.gpus for server in servers] == [(0,)] * 3
     assert shares(servers)[0] <= USABLE
@@ -46,7 +46,7 @@ def test_of_two_gpus_the_target_has_one() -> None:
 
 
 def test_a_large_target_is_spread_over_four() -> None:
-    """The draft and the reward model stand beside it, on different GPUs."""
+    """The draft and the reward model share GPUs with it, but not the same one."""
     draft, target, reward = servers = plan(family("qwen2.5-math-72b"), gpus(4))
     assert (target.gpus, flag(target, "--tensor-parallel-size")) == ((0, 1, 2, 3), "4")
     assert len({*draft.gpus, *reward.gpus}) == 2
@@ -54,13 +54,13 @@ def test_a_large_target_is_spread_over_four() -> None:
 
 
 def test_models_that_do_not_fit_are_refused() -> None:
-    """By how much, and what to do."""
+    """The message says by how much, and what to do."""
     with pytest.raises(ConfigurationError, match=r"GPU 0 \(80 GiB\) is \d+ GiB too small for draft .*quantised"):
         plan(family("qwen2.5-math-72b"), gpus(1))
 
 
 def test_what_is_given_stands() -> None:
-    """GPUs, share, ports, revision and further flags."""
+    """GPUs, share of the memory, ports, revision and more flags."""
     config = family(
         "qwen2.5-math-7b",
         target={"gpus": [1], "memory": 0.5, "port": 9001, "revision": "abc", "flags": ["--dtype", "half"]},
@@ -82,13 +82,13 @@ def test_what_is_given_stands() -> None:
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(draft: dict[str, Any], message: str) -> None:
-    """In a sentence that names the model or the number."""
+    """The message names the model or the number."""
     with pytest.raises(ConfigurationError, match=message):
         plan(family("qwen2.5-math-7b", draft=draft), gpus(1))
 
 
 def test_only_models_of_ours_are_served() -> None:
-    """One with an address runs already; with nothing left, that is an error."""
+    """A model with a `url` runs already; if no model is left, that is an error."""
     config = family("qwen2.5-math-7b", target={"url": "http://elsewhere"}, reward={"url": "http://elsewhere"})
     assert [server.role for server in plan(config, gpus(1))] == ["draft"]
     with pytest.raises(ConfigurationError, match="nothing to serve"):
@@ -96,7 +96,7 @@ def test_only_models_of_ours_are_served() -> None:
 
 
 def test_every_server_caches_prefixes_and_counts_them() -> None:
-    """And samples as the settings say."""
+    """And ignores the sampling defaults of the model's repository."""
     for server in plan(family("qwen2.5-math-7b"), []):
         assert {"--enable-prefix-caching", "--enable-prompt-tokens-details"} <= set(server.command)
         assert flag(server, "--generation-config") == "vllm"
@@ -125,7 +125,7 @@ def test_a_command_reads_as_one_would_type_it() -> None:
 
 
 def test_what_others_use_of_a_gpu_is_left_to_them() -> None:
-    """The plan goes by what is free, and moves to the emptier one."""
+    """The plan uses the free memory only, and prefers the emptier GPU."""
     busy = [GPU(0, 80, free=10), GPU(1, 80, free=80)]
     assert [server.gpus for server in plan(family("qwen2.5-math-7b"), busy)] == [(1,)] * 3
     with pytest.raises(ConfigurationError, match="too small"):
@@ -133,7 +133,7 @@ def test_what_others_use_of_a_gpu_is_left_to_them() -> None:
 
 
 def test_where_no_gpu_is_found_the_configuration_stands() -> None:
-    """There may be one all the same, without `nvidia-smi`."""
+    """There may be one even without `nvidia-smi`."""
     draft, *_ = plan(family("qwen2.5-math-7b", draft={"gpus": [2], "memory": 0.25}), [])
     assert (draft.environment["CUDA_VISIBLE_DEVICES"], flag(draft, "--gpu-memory-utilization")) == ("2", "0.25")
 
@@ -145,7 +145,7 @@ def test_offline_models_are_not_served() -> None:
 
 
 def test_engines_in_this_process_share_the_first_gpu() -> None:
-    """By memory; or each has all of it, while the others sleep."""
+    """Each has a share of the memory; or all of it, while the others sleep."""
     config = family("qwen2.5-math-7b", mode="offline")
     assert "0.40" in offline_flags(config, "target", gpus(2))
     asleep = family("qwen2.5-math-7b", mode="offline", serve={"sleep": True})

@@ -14,9 +14,11 @@ import pytest
 from rsd_graph.config import Role
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.supervisor import Limits, State, Supervisor, _turns
+from rsd_graph.serving.process import State
+from rsd_graph.serving.supervisor import Limits, Supervisor, _start_locks
 from tests.conftest import free_port
 
+QUICK = Limits(health_seconds=0.02, longest_wait=0.01)
 FAKE = Path(__file__).with_name("fake_vllm.py")
 
 
@@ -38,7 +40,7 @@ class Watch:
         self.all_ready.set()
 
     async def until(self, role: str, state: State, times: int) -> None:
-        """At most half a minute."""
+        """Wait for a state, at most half a minute."""
         async with asyncio.timeout(30):
             while self.states.count((role, state)) < times:  # noqa: ASYNC110  # an event for each would be no shorter
                 await asyncio.sleep(0.02)
@@ -51,7 +53,7 @@ def fake(role: Role, model: str = "well", gpus: tuple[int, ...] = (0,)) -> Serve
 
 
 def pids(folder: Path) -> set[int]:
-    """Processes that name this folder in their environment, zombies aside."""
+    """Processes that have this folder in their environment, except zombies."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -65,9 +67,9 @@ def supervise(
     servers: list[ServerPlan],
     folder: Path,
     during: Callable[[Watch], Awaitable[None]],
-    limits: Limits | None = None,
+    limits: Limits = QUICK,
 ) -> Watch:
-    """Run the servers, do something once all are ready, stop; nothing may be left."""
+    """Run the servers, do something once all are ready, and stop; no process may be left."""
     marked = [replace(each, environment={"RSD_TEST_FOLDER": str(folder)}) for each in servers]
 
     async def run() -> Watch:
@@ -97,7 +99,7 @@ def main_pid(folder: Path, server: ServerPlan) -> int:
         with suppress(OSError):
             if server.url.rsplit(":", 1)[1].encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return pid
-    raise AssertionError("it does not run")
+    raise AssertionError("the server does not run")
 
 
 async def healthy(server: ServerPlan) -> bool:
@@ -106,7 +108,7 @@ async def healthy(server: ServerPlan) -> bool:
 
 
 def test_servers_start_run_and_leave_nothing(tmp_path: Path) -> None:
-    """All answer once they are said to be ready; logs are kept; their children end with them."""
+    """All are healthy once they are reported ready; logs are kept; their children end with them."""
     draft, target = fake("draft", "slow"), fake("target")
 
     async def check(_: Watch) -> None:
@@ -123,7 +125,7 @@ def test_servers_start_run_and_leave_nothing(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_killed_starts_again(tmp_path: Path) -> None:
-    """What it left behind is ended first, so that its port and its memory are free."""
+    """What it left behind is killed first, so that its port and its memory are free."""
     draft = fake("draft")
 
     async def kill(watch: Watch) -> None:
@@ -138,29 +140,29 @@ def test_a_server_that_is_killed_starts_again(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
-    """Its exit code and its last words; the others are stopped."""
+    """Its exit code and the end of its log; the others are stopped."""
     servers = [fake("draft"), fake("target", "never", gpus=(1,))]
     with pytest.raises(ServingError, match=r"(?s)target's server ended with code 3 .*target\.log.*no such model"):
         supervise(servers, tmp_path, _nothing)
 
 
-def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
-    """After its time, with its log's end."""
+def test_a_server_that_never_answers_fails_the_run(tmp_path: Path) -> None:
+    """When its time is over, with the end of its log."""
     with pytest.raises(ServingError, match=r"(?s)did not answer within 1 s.*loading deaf"):
-        supervise([fake("draft", "deaf")], tmp_path, _nothing, Limits(start_seconds=1))
+        supervise([fake("draft", "deaf")], tmp_path, _nothing, replace(QUICK, start_seconds=1))
 
 
-def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+def test_a_server_that_keeps_dying_fails_the_run(tmp_path: Path) -> None:
     """Restarts are bounded."""
     draft = fake("draft")
 
-    async def kill_for_ever(watch: Watch) -> None:
+    async def kill_each_time(watch: Watch) -> None:
         for times in range(2, 5):
             os.kill(main_pid(tmp_path, draft), signal.SIGKILL)
             await watch.until("draft", "ready" if times < 4 else "stopped", times if times < 4 else 1)
 
     with pytest.raises(ServingError, match="has ended 3 times in a row"):
-        supervise([draft], tmp_path, kill_for_ever, Limits(restarts=2, longest_wait=0.01))
+        supervise([draft], tmp_path, kill_each_time, replace(QUICK, restarts=2))
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
@@ -168,35 +170,35 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     draft = fake("draft")
     with (
         socket.create_server(("127.0.0.1", int(draft.url.rsplit(":", 1)[1]))),
-        pytest.raises(ServingError, match=r"is taken: .*another `port`"),
+        pytest.raises(ServingError, match=r"is already in use: .*another `port`"),
     ):
         supervise([draft], tmp_path, _nothing)
 
 
 def test_servers_that_share_a_gpu_start_in_turn() -> None:
-    """Also through a third one; all that run on the processor as well; others side by side."""
+    """Also if they share it through a third one, or run on the CPU; the others start at the same time."""
 
     def different(*gpus: tuple[int, ...]) -> int:
-        return len(set(_turns([fake("draft", gpus=each) for each in gpus])))
+        return len(set(_start_locks([fake("draft", gpus=each) for each in gpus])))
 
     assert different((0,), (1,), (2,)) == 3
     assert different((0,), (1,), (0, 1)) == 1
     assert different((), (), ()) == 1
-    first, second, third = _turns([fake("draft", gpus=each) for each in ((0,), (1,), (1,))])
+    first, second, third = _start_locks([fake("draft", gpus=each) for each in ((0,), (1,), (1,))])
     assert first is not second
     assert second is third
 
 
-def test_one_that_is_given_up_ends_the_others(tmp_path: Path) -> None:
-    """They are stopped, and none of them is started again."""
+def test_a_server_that_fails_the_run_stops_the_others(tmp_path: Path) -> None:
+    """None of them is restarted."""
     draft, target = fake("draft"), fake("target", gpus=(1,))
 
-    async def kill_for_ever(watch: Watch) -> None:
+    async def kill(watch: Watch) -> None:
         os.kill(main_pid(tmp_path, draft), signal.SIGKILL)
         await watch.until("draft", "stopped", 1)
 
     with pytest.raises(ServingError, match="draft's server has ended 1 times"):
-        supervise([draft, target], tmp_path, kill_for_ever, Limits(restarts=0))
+        supervise([draft, target], tmp_path, kill, replace(QUICK, restarts=0))
 
 
 def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
@@ -206,10 +208,10 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
     async def interrupt_twice() -> None:
         watch = Watch()
         plan = replace(stubborn, environment={"RSD_TEST_FOLDER": str(tmp_path)})
-        running = asyncio.create_task(Supervisor([plan], logs=tmp_path, watcher=watch).run())
+        running = asyncio.create_task(Supervisor([plan], logs=tmp_path, watcher=watch, limits=QUICK).run())
         await watch.all_ready.wait()
         running.cancel()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         assert pids(tmp_path)
         running.cancel()
         with suppress(asyncio.CancelledError):

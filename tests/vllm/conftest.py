@@ -13,7 +13,8 @@ import pytest
 from rsd_graph.config import Role
 from rsd_graph.serving import vllm_command
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.supervisor import Limits, State, Supervisor
+from rsd_graph.serving.process import State
+from rsd_graph.serving.supervisor import Limits, Supervisor
 from tests.conftest import free_port
 
 BLOCK = 32

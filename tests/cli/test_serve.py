@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
+from rsd_graph.cli.serve import _hint
 from tests.conftest import free_port
 
-FAKE = Path(__file__).with_name("fake_vllm.py")
+FAKE = Path(__file__).parents[1] / "serving" / "fake_vllm.py"
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +32,33 @@ def test_serve_prints_what_it_would_run() -> None:
     assert "# target: http://127.0.0.1:8001\n" in result.output
     assert "CUDA_VISIBLE_DEVICES=0,1,2,3 vllm serve Qwen/Qwen2.5-Math-72B-Instruct" in result.output
     assert result.output.count("vllm serve") == 3
+    assert "\x1b" not in result.output
+    assert list(Path().iterdir()) == []
+
+
+def test_a_plan_follows_the_options(tmp_path: Path) -> None:
+    """The memory of the GPUs, and a settings file over the preset."""
+    assert serve("--preset", "qwen2.5-math-72b", "--gpus", "1", "--gpu-memory", "400", "--dry-run").exit_code == 0
+    (tmp_path / "mine.toml").write_text('[target]\nurl = "http://elsewhere:8000"\n[draft]\nport = 9000\n')
+    result = serve("--preset", "qwen2.5-math-7b", "--config", "mine.toml", "--gpus", "0", "--dry-run")
+    assert [line for line in result.stdout.splitlines() if line.startswith("#")] == [
+        "# draft: http://127.0.0.1:9000",
+        "# reward: http://127.0.0.1:8002",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("preset", "config", "command"),
+    [
+        (None, None, 'rsd solve "your problem"'),
+        ("qwen2.5-7b", None, 'rsd solve --preset qwen2.5-7b "your problem"'),
+        (None, Path("my.toml"), 'rsd solve --config my.toml "your problem"'),
+        ("qwen2.5-7b", Path("my.toml"), 'rsd solve --preset qwen2.5-7b --config my.toml "your problem"'),
+    ],
+)
+def test_the_hint_repeats_the_options(preset: str | None, config: Path | None, command: str) -> None:
+    """The command that it shows uses these servers."""
+    assert _hint(preset, config) == f"ready: {command}   (Ctrl-C stops the servers)"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +67,8 @@ def test_serve_prints_what_it_would_run() -> None:
         ([], "nothing to serve"),
         (["--preset", "nothing"], "there is none called 'nothing'"),
         (["--preset", "qwen2.5-math-72b", "--gpus", "1", "--dry-run"], "too small"),
-        (["--gpu-memory", "40"], "say how many"),
+        (["--preset", "qwen2.5-7b", "--gpu-memory", "40"], "say how many"),
+        (["--config", "gone.toml"], "cannot read gone.toml"),
         (["--config", "open.toml", "--gpus", "0"], "RSD_API_KEY"),
         (["--preset", "qwen2.5-math-7b", "--gpus", "0"], "no `vllm` command"),
     ],
@@ -54,8 +83,8 @@ def test_serve_says_what_is_wrong(
     monkeypatch.delenv("RSD_API_KEY", raising=False)
     result = serve(*arguments)
     assert result.exit_code == 1
-    assert message in result.output
-    assert "Traceback" not in result.output
+    assert message in result.stderr
+    assert (result.stdout, result.stderr.count("\n")) == ("", 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,131 @@
+"""`rsd solve`."""
+
+import asyncio
+import sys
+import time
+from typing import Annotated, Any, cast
+
+import typer
+
+from rsd_graph.cli.errors import STOPPED_EARLY, exit_codes
+from rsd_graph.cli.options import ConfigFile, place, reward_table
+from rsd_graph.cli.solve_view import JSONView, Result, TerminalView, View
+from rsd_graph.config import Config, load_config
+from rsd_graph.costs import flops
+from rsd_graph.errors import InvalidProblemError
+from rsd_graph.events import RSDEvent
+
+
+def solve(
+    problem: Annotated[str, typer.Argument(help="The problem, in quotes; - reads it from standard input.")],
+    draft: Annotated[
+        str | None, typer.Option(help="Draft model: a server's URL or a GGUF file.", show_default="embedded, 0.5B")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Target model: a server's URL or a GGUF file.", show_default="embedded, 1.5B")
+    ] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            help="Reward model: confidence (the draft's own), trained (for the embedded draft), combined (both), judge "
+            "(asks the embedded target), a reward file from `rsd train-reward`, or the URL of a process reward model's "
+            "server. A process reward model is recognized by name; any other model there is used as a judge. To name "
+            "the kind of a file or URL, put it and a colon in front: outcome:URL.",
+            show_default="confidence",
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Family of models; the one that `rsd serve` was started with.", show_default="none"),
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="Lowest reward, from 0 to 1, at which a draft step is kept.", show_default="0.7")
+    ] = None,
+    weighting: Annotated[
+        str | None,
+        typer.Option(
+            help="How a reward becomes a probability of acceptance: step, constant, clipping, sigmoidal or logistic.",
+            show_default="step",
+        ),
+    ] = None,
+    max_steps: Annotated[str | None, typer.Option(help="Stop after this many steps.", show_default="100")] = None,
+    max_tokens: Annotated[
+        str | None, typer.Option(help="Stop after this many tokens of the response.", show_default="4096")
+    ] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help="Sampling temperature; 0 is greedy.", show_default="0")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(help="Random seed; the same seed repeats a run.", show_default="0")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line, as things happen, for programs.")
+    ] = False,
+) -> None:
+    """Solve one problem, and show who writes each step.
+
+    Without servers everything runs on this machine; the first run downloads two small models (1.6 GB).
+
+    Exit code: 0 if the solution is complete, 3 if a limit ended it, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
+    """
+    settings = {
+        "threshold": threshold,
+        "weighting": weighting,
+        "max_steps": max_steps,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "seed": seed,
+    }
+    overrides = {
+        "preset": preset,
+        "draft": None if draft is None else place(draft),
+        "target": None if target is None else place(target),
+        "reward": None if reward is None else reward_table(reward),
+        "settings": _given(settings),
+    }
+    view: View = JSONView() if as_json else TerminalView()
+    with exit_codes(view):
+        text = standard_input() if problem == "-" else problem
+        output = asyncio.run(_solve(text, load_config(config, _given(overrides)), view))
+        raise typer.Exit(0 if output["stop"] == "eos" else STOPPED_EARLY)
+
+
+def standard_input() -> str:
+    """The problem from standard input: UTF-8, whatever encoding the locale has."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise InvalidProblemError(f"standard input is not UTF-8: {error}") from error
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the user has passed."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+async def _solve(problem: str, config: Config, view: View) -> Any:
+    """Run the graph, show its events and its result, and return its output."""
+    from rsd_graph.assembly import assemble
+    from rsd_graph.graph import create_rsd_graph
+
+    view.loading()
+    async with assemble(config, slots=1, progress=view.progress) as models:
+        try:
+            await models.start()
+            view.started()
+            graph = create_rsd_graph(models.draft, models.target, models.reward)
+            output: Any = None
+            started = time.monotonic()
+            async for mode, chunk in graph.astream(
+                {"problem": problem}, context=config.settings, stream_mode=["custom", "values"]
+            ):
+                if mode == "custom":
+                    view.event(cast("RSDEvent", chunk))
+                else:
+                    output = chunk
+            cost = flops(output["usage"], models.parameters) if models.parameters else None
+            view.result(Result(output, time.monotonic() - started, cost))
+            return output
+        finally:
+            view.close()
