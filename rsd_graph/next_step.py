@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from rsd_graph.control_tokens import neutralize_messages
 from rsd_graph.errors import ModelError
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
@@ -35,9 +36,13 @@ async def propose(
 
 
 def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMessage] = ()) -> list[BaseMessage]:
-    """The messages that a response answers: system prompt if there is one, history, problem."""
+    """The messages that a response answers: system prompt if there is one, history, problem.
+
+    Only the system prompt may contain control tokens: it is the operator's.
+    """
     system: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
-    return [*system, *history, HumanMessage(problem)]
+    asked: list[BaseMessage] = [*history, HumanMessage(problem)]
+    return [*system, *(neutralize_messages(asked) if settings.neutralize_control_tokens else asked)]
 
 
 def _sampling_seed(seed: int, role: Author, step: int) -> int:

@@ -66,3 +66,8 @@ class RSDSettings(BaseModel):
         default="Please reason step by step, and put your final answer within \\boxed{}.",
         description="System message at the start of the conversation. Leave it empty for none.",
     )
+    neutralize_control_tokens: bool = Field(
+        default=True,
+        description="Whether text in the problem, the history and tool output that a tokenizer would read as a control "
+        "token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
+    )

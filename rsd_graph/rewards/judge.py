@@ -15,11 +15,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import SecretStr
 
 from rsd_graph._internal import background
+from rsd_graph.control_tokens import neutralize
 from rsd_graph.errors import RewardError
 from rsd_graph.models.http import loopback_client, model_error
 from rsd_graph.models.retries import Retrier, RetryPolicy
 from rsd_graph.rewards.families.judge import question
-from rsd_graph.rewards.prm import step_texts
+from rsd_graph.rewards.prm import problem_text, step_texts
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 
@@ -60,11 +61,9 @@ class JudgeReward:
             ModelError: the judge's server could not answer. Chat models that do not use the `openai` client raise
                 errors of their own.
         """
-        problem = messages[-1].text
-        return [
-            await background.call(self._judge(question(problem, step_texts(steps, candidate))))
-            for candidate in candidates
-        ]
+        problem = problem_text(messages)
+        asked = [question(problem, step_texts(steps, candidate)) for candidate in candidates]
+        return [await background.call(self._judge(neutralize(each))) for each in asked]
 
     async def start(self) -> None:
         """Nothing to load: the chat model's server runs already."""

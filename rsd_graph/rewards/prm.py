@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
+from rsd_graph.control_tokens import neutralize
 from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.family import ScoreLastStep
 from rsd_graph.state import Generation, Score, Step
@@ -26,14 +27,22 @@ class ProcessReward:
         score_last_step: How the model's authors score; `families.score_last_step` gives it by kind.
         backend: Where the model runs.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
+        neutralize_control_tokens: Whether text that a tokenizer would read as a control token is kept from becoming
+            one; see `control_tokens`.
     """
 
     def __init__(
-        self, score_last_step: ScoreLastStep, backend: ScoringBackend, *, parameters: float | None = None
+        self,
+        score_last_step: ScoreLastStep,
+        backend: ScoringBackend,
+        *,
+        parameters: float | None = None,
+        neutralize_control_tokens: bool = True,
     ) -> None:
         self.backend = backend
         self.parameters = parameters
         self._score_last_step = score_last_step
+        self._clean = neutralize if neutralize_control_tokens else str
 
     @property
     def name(self) -> str:
@@ -44,9 +53,12 @@ class ProcessReward:
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
     ) -> list[Score]:
         """See `RewardModel.score`."""
-        problem = messages[-1].text
+        problem = self._clean(problem_text(messages))
         return await asyncio.gather(
-            *(self._score_last_step(self.backend, problem, step_texts(steps, candidate)) for candidate in candidates)
+            *(
+                self._score_last_step(self.backend, problem, [self._clean(text) for text in step_texts(steps, each)])
+                for each in candidates
+            )
         )
 
     async def start(self) -> None:
@@ -56,6 +68,19 @@ class ProcessReward:
     async def aclose(self) -> None:
         """Close the backend."""
         await self.backend.aclose()
+
+
+def problem_text(messages: Sequence[BaseMessage]) -> str:
+    """The problem as a reward model sees it: with the conversation before it, if there is one.
+
+    "And if she buys 5?" means nothing alone. System messages are instructions to the models that write, and left out.
+    """
+    *history, problem = (message for message in messages if message.type != "system")
+    if not history:
+        return problem.text
+    speakers = {"human": "User", "ai": "Assistant"}
+    turns = [f"{speakers.get(message.type, message.type.title())}: {message.text}" for message in [*history, problem]]
+    return "\n\n".join(turns)
 
 
 def step_texts(steps: Sequence[Step], candidate: Generation) -> list[str]:

@@ -5,9 +5,11 @@ the right flags and read from its own head.
 """
 
 import re
-from functools import partial
+from collections.abc import Sequence
 
+from rsd_graph.control_tokens import neutralize
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.families.judge import JUDGE
 from rsd_graph.rewards.families.math_shepherd import MATH_SHEPHERD
 from rsd_graph.rewards.families.outcome import OUTCOME
@@ -16,6 +18,7 @@ from rsd_graph.rewards.families.rlhflow import RLHFLOW
 from rsd_graph.rewards.families.skywork import SKYWORK
 from rsd_graph.rewards.families.trained import TRAINED
 from rsd_graph.rewards.family import Family, ScoreLastStep
+from rsd_graph.state import Score
 
 FAMILIES: dict[str, Family] = {
     "skywork": SKYWORK,
@@ -49,10 +52,20 @@ def family(kind: str) -> Family:
 
 
 def score_last_step(kind: str, **options: float) -> ScoreLastStep:
-    """How models of this kind score a step. Of the options, the family takes those that it knows.
+    """How models of this kind score a step, whose text cannot pass for one of their step markers.
+
+    Args:
+        kind: A key of `FAMILIES`.
+        options: The family takes those that it knows.
 
     Raises:
         ConfigurationError: there is no such kind.
     """
     chosen = family(kind)
-    return partial(chosen.score, **{name: options[name] for name in chosen.options if name in options})
+    known = {name: options[name] for name in chosen.options if name in options}
+
+    async def score(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
+        problem, *steps = (neutralize(text, chosen.markers) for text in (problem, *steps))
+        return await chosen.score(backend, problem, steps, **known)
+
+    return score

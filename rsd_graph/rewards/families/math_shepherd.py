@@ -35,4 +35,4 @@ async def math_shepherd(backend: ScoringBackend, problem: str, steps: Sequence[s
     return Score(sigmoid(good - bad), reading.usage)
 
 
-MATH_SHEPHERD = Family(score=math_shepherd, names=r"math-shepherd.*prm")
+MATH_SHEPHERD = Family(score=math_shepherd, names=r"math-shepherd.*prm", markers=(rf"(?<!\w){TAG}(?!\w)",))
