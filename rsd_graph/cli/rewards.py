@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Set
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -18,8 +19,6 @@ from rsd_graph.rewards.trained.format import SUFFIX
 
 if TYPE_CHECKING:
     from rsd_graph.assembly import Assembly
-    from rsd_graph.data.problems import Problem
-    from rsd_graph.data.solutions import Solution
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -68,7 +67,7 @@ def evaluate_reward(
     """
     with _told(needs=NEEDS_EVAL):
         from rsd_graph.data.solutions import read_solutions
-        from rsd_graph.evaluation.rewards import check_picture
+        from rsd_graph.evaluation.drawing import check_picture, draw
 
         check_picture(picture)
         chosen = read_solutions(solutions)[:limit]
@@ -83,7 +82,7 @@ def evaluate_reward(
             typer.echo(json.dumps({"reward": name, **evaluation.as_json()}))
         else:
             _print(evaluation, name)
-        evaluation.draw(picture, name)
+        draw(evaluation, picture, name)
         if not as_json:
             typer.echo(f"drawn: {picture}")
 
@@ -145,7 +144,9 @@ def train_reward(
         from rsd_graph.data.solutions import read_solutions
         from rsd_graph.models.weights import DRAFT, locate, sha256_of
         from rsd_graph.training.backbone import check_architecture, identity
-        from rsd_graph.training.pipeline import Folder, Options, train
+        from rsd_graph.training.options import Options
+        from rsd_graph.training.pipeline import gather, train
+        from rsd_graph.training.workdir import WorkDir
 
         data = solutions or problems
         if data is None:
@@ -174,10 +175,11 @@ def train_reward(
                 made_of["target"] = str(
                     settings.target.model or settings.target.path or settings.target.url or "embedded"
                 )
-            folder = Folder(work, options, made_of)
-            with folder.alone():
-                known, own = asyncio.run(_gather(settings, given, written, options, folder, stages))
-                reward = train(path, known, own, options, folder, stages)
+            workdir = WorkDir(work, options, made_of)
+            with workdir.alone():
+                make_models = partial(_models, settings, stages)
+                known, own = asyncio.run(gather(make_models, given, written, options, workdir, stages.stage))
+                reward = train(path, known, own, options, workdir, stages.stage)
         reward.save(out)
         card = reward.card
         for name, figure in card.training.items():
@@ -216,12 +218,12 @@ def export_reward(
 
 async def _evaluate(settings: Config, solutions: Any, stages: Stages) -> Any:
     from rsd_graph.assembly import assemble
-    from rsd_graph.evaluation.rewards import evaluate
+    from rsd_graph.evaluation.scoring import evaluate
 
     models = await assemble(settings, progress=stages.stage)
     try:
         await models.start_reward()
-        return await evaluate(models.reward, solutions, lambda done, total: stages.stage("scoring", done, total))
+        return await evaluate(models.reward, solutions, stages.stage)
     finally:
         await models.aclose()
 
@@ -261,40 +263,19 @@ def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path 
     return settings.model_copy(update={"draft": draft, "reward": no_reward}), weights or draft.path
 
 
-async def _gather(
-    settings: Config,
-    problems: "Sequence[Problem]",
-    solutions: "list[Solution] | None",
-    options: Any,
-    folder: Any,
-    stages: Stages,
-) -> tuple[Any, Any]:
-    """The solutions and their labels; models run only where they are needed."""
+@asynccontextmanager
+async def _models(
+    settings: Config, stages: Stages, roles: Set[Literal["draft", "target"]]
+) -> "AsyncIterator[Assembly]":
+    """The models of these roles; the servers of the others may be down."""
     from rsd_graph.assembly import assemble
-    from rsd_graph.training.pipeline import label_steps, ready, sample_solutions
-    from rsd_graph.training.samples import with_references
 
-    by_target = options.labels == "target"
-    # the servers of models that have nothing to do may be down
-    if not by_target:
-        settings = settings.model_copy(update={"target": ModelConfig()})
-    if by_target and solutions is not None:
-        settings = settings.model_copy(update={"draft": ModelConfig()})
-    models: Assembly | None = None
+    others = {role: ModelConfig() for role in {"draft", "target"} - roles}
+    models = await assemble(settings.model_copy(update=others), progress=stages.stage)
     try:
-        if solutions is None or options.labels != "answer":
-            models = await assemble(settings, progress=stages.stage)
-        if models is not None and solutions is None:
-            solutions = await sample_solutions(models.draft, problems, options, folder, stages)
-        known = ready(solutions or [])
-        continuer = None
-        if models is not None and options.labels != "answer":
-            known = with_references(known, problems)
-            continuer = models.target if by_target else models.draft
-        return known, await label_steps(continuer, known, options, folder, stages)
+        yield models
     finally:
-        if models is not None:
-            await models.aclose()
+        await models.aclose()
 
 
 def _print(evaluation: Any, name: str) -> None:
