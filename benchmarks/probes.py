@@ -109,7 +109,7 @@ def read_states(
     """For each solution, the mean and last hidden state of every step after every layer, shape (steps, hidden size)."""
     cache.mkdir(parents=True, exist_ok=True)
     found = []
-    for solution in track(solutions, description=f"reading {cache.name}"):
+    for solution in track(solutions, description=f"hidden states, {cache.name}"):
         file = cache / f"{solution.identity} {'-'.join(map(str, layers))}.npz"
         if not file.exists():
             tokens, ends = tokenized(backbone, solution)

@@ -1,4 +1,4 @@
-"""The whole of it on real weights: the command, two real models in one process, the graph, the confidence reward."""
+"""End to end: the command, two models in one process, the graph, the confidence reward."""
 
 import asyncio
 import json
@@ -17,8 +17,8 @@ PROBLEM = "Tom has 3 boxes with 4 apples each. He eats 2 apples. How many are le
 def test_the_command_solves_a_problem_on_real_weights(tiny_weights: Path, tmp_path: Path) -> None:
     """Two models load, both write, every step is accounted for, and the process ends with its servers.
 
-    SmolLM2-135M on both sides cannot be trusted to solve it: what counts is that the bytes are real. What it says
-    differs from one processor to the next, so seeded draws decide who writes, and steps are short.
+    SmolLM2-135M, which plays both roles, may not solve it: what counts is that the weights are real. What it says
+    depends on the processor, so that seeded draws decide who writes, and steps are short.
     """
     (tmp_path / "rsd.toml").write_text('[settings]\nweighting = "constant"\nmax_step_tokens = 16')
     command = [sys.executable, "-m", "rsd_graph.cli", "solve", PROBLEM, "--json"]
@@ -43,12 +43,12 @@ def test_the_command_solves_a_problem_on_real_weights(tiny_weights: Path, tmp_pa
     assert usage["draft"]["cached"] > 0
 
 
-def test_problems_share_a_batch_and_models_take_turns(tiny_weights: Path) -> None:
-    """Four problems at once on two embedded models all end."""
+def test_problems_share_a_batch_and_models_take_turns(digit_weights: Path) -> None:
+    """Four problems at once on two small embedded models all end."""
 
     async def run() -> None:
         draft, target = (
-            EmbeddedLlamaCpp(tiny_weights, name=name, slots=4, context=512) for name in ("draft", "target")
+            EmbeddedLlamaCpp(digit_weights, name=name, slots=4, context=512) for name in ("draft", "target")
         )
         graph = create_rsd_graph(draft, target, ConfidenceReward())
         context: dict[str, Any] = {"threshold": 0.9, "max_steps": 4, "max_step_tokens": 24}

@@ -60,14 +60,14 @@ def compute_hidden_states(
     folder.mkdir(parents=True, exist_ok=True)
     computed = []
     for index, (solution, own_labels) in enumerate(zip(solutions, labels, strict=True)):
-        progress("reading the solutions", index, len(solutions))
+        progress("computing hidden states", index, len(solutions))
         tokens, ends = tokenized(backbone, solution)
         hidden = _kept_or_computed(folder / f"{solution.identity}.npy", backbone, tokens, layers)
         known = torch.tensor([math.nan if label is None else label for label in own_labels])
         computed.append(
             SolutionStates(solution.problem, hidden, torch.tensor(ends), known, solution.correct, _surprisals(solution))
         )
-    progress("reading the solutions", len(solutions), len(solutions))
+    progress("computing hidden states", len(solutions), len(solutions))
     return computed
 
 
