@@ -26,7 +26,7 @@ def test_hidden_states_are_computed_once(backbone: Backbone, tmp_path: Path) -> 
     """One file per solution is kept, and read again; labels and surprisals come from the solution."""
     told: list[tuple[str, float, float]] = []
     (first,) = compute_hidden_states(backbone, [SOLUTION], [[None, 1.0]], 2, tmp_path, lambda *now: told.append(now))
-    assert told == [("computing hidden states", 0, 1), ("reading the solutions", 1, 1)]
+    assert told == [("computing hidden states", 0, 1), ("computing hidden states", 1, 1)]
     assert [file.name for file in tmp_path.iterdir()] == [f"{SOLUTION.identity}.npy"]
     assert first.labels.isnan().tolist() == [True, False]
     assert first.surprisals is not None
