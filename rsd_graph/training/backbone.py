@@ -86,9 +86,24 @@ class Backbone:
     def states(self, tokens: Sequence[int], layers: Sequence[int]) -> list[Tensor]:
         """Hidden states after each of these numbers of layers, before any norm, shape (tokens, hidden size) each."""
         self._use(0, max(layers), nn.Identity())
-        with torch.inference_mode():
-            found = self._body(input_ids=torch.tensor([list(tokens)]), use_cache=False, output_hidden_states=True)
-        return [found.hidden_states[layer][0] for layer in layers]
+        kept: dict[int, Tensor] = {}
+
+        def keep(layer: int, output: Any) -> None:
+            kept[layer] = (output[0] if isinstance(output, tuple) else output)[0]
+
+        # not `output_hidden_states`: transformers prepares for it once, with the layers that are in use at that time
+        modules = [self._body.get_input_embeddings(), *self._layers]
+        hooks = [
+            modules[layer].register_forward_hook(lambda _module, _inputs, output, layer=layer: keep(layer, output))
+            for layer in set(layers)
+        ]
+        try:
+            with torch.inference_mode():
+                self._body(input_ids=torch.tensor([list(tokens)]), use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [kept[layer] for layer in layers]
 
     def top(self, first: int, last: int, states: Tensor, mask: Tensor) -> Tensor:
         """Run the layers from `first` to before `last` on hidden states from `states`.

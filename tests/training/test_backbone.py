@@ -43,3 +43,14 @@ def test_layers_resume_where_hidden_states_end(backbone: Backbone) -> None:
     mask = torch.ones(1, len(tokens), dtype=torch.long)
     torch.testing.assert_close(backbone.top(2, 3, two[None].clone(), mask)[0], three, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(backbone.top(2, 2, two[None], mask)[0], two)
+
+
+def test_hidden_states_are_those_of_transformers(small_weights: Path) -> None:
+    """After any number of layers, the embeddings included; also after more layers than were asked for before."""
+    backbone = Backbone(small_weights)
+    tokens = backbone.prompt("2+2?")
+    with torch.inference_mode():
+        expected = backbone.model(torch.tensor([tokens]), output_hidden_states=True).hidden_states
+    for layers in ([1], [3, 0], [2, 2]):
+        for layer, found in zip(layers, backbone.states(tokens, layers), strict=True):
+            torch.testing.assert_close(found, expected[layer][0])
