@@ -1,10 +1,10 @@
-"""Record a draft's solutions of training problems, and fit the confidence reward to them.
+"""Fit the confidence reward to a draft's recorded solutions of training problems.
 
     python benchmarks/gsm8k.py gsm8k-train.jsonl --limit 150 --only draft-only --results calibration
     python benchmarks/calibrate.py calibration/draft-only.jsonl
 
-Prints the two numbers of `ConfidenceReward`, how well they do on problems left out (five folds), and how often a
-solution is right for its product of rewards.
+Prints the two numbers of `ConfidenceReward`, how well they do on held-out problems (five folds), and how often a
+solution with a given product of rewards is right.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
     fitted = fit_confidence(solutions)
     print(f"{len(solutions)} solutions, {sum(correct)} right")
     print(f"ConfidenceReward(intercept={fitted.intercept:.2f}, slope={fitted.slope:.2f})")
-    print(f"AUC on problems left out: {area_under_roc(products, correct):.3f}")
+    print(f"AUC on held-out problems: {area_under_roc(products, correct):.3f}")
     table = Table("product of rewards", "solutions", "mean product", "right")
     order = np.argsort(products)
     for quarter in np.array_split(order, 4):

@@ -2,14 +2,14 @@
 
     python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 60 --threshold 0.7 0.85 0.95
 
-Every solved problem is a line in `results/NAME.jsonl`, and is not solved again: a run that was stopped goes on where it
-was. With `--remember`, a greedy step that any strategy has computed behind the same prefix is taken from there: many
-thresholds cost little more than one, and times and FLOPs mean nothing.
+Every solved problem is a line in `results/NAME.jsonl`, a recorded solution with its usage and times. It is not solved
+again: a run that was stopped resumes. With `--remember`, greedy steps are reused: a step that any strategy has computed
+after the same prefix is not computed again. Many thresholds then cost little more than one, but times and FLOPs mean
+nothing.
 """
 
 import argparse
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,19 +25,21 @@ from rsd_graph import Generation, RewardModel, RSDSettings, create_rsd_graph
 from rsd_graph._internal.files import Journal
 from rsd_graph.answers import same_answer
 from rsd_graph.costs import Parameters, flops
+from rsd_graph.data.problems import Problem, read_problems
+from rsd_graph.data.solutions import Solution, from_record, to_record
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.trained.embedded import combined_reward, trained_reward
 from rsd_graph.rewards.trained.file import SHIPPED
-from rsd_graph.state import TokenUsage, Usage
+from rsd_graph.state import Step, TokenUsage, Usage
 
 DELIMITER = RSDSettings().delimiter
 
 
 async def main() -> None:
     options = parse()
-    rows = [json.loads(line) for line in options.data.read_text().splitlines()][options.skip :][: options.limit]
+    problems = read_problems(options.data)[options.skip :][: options.limit]
     options.results.mkdir(parents=True, exist_ok=True)
     draft = EmbeddedLlamaCpp(DRAFT, slots=options.concurrency, context=2048)
     target = EmbeddedLlamaCpp(TARGET, slots=options.concurrency, context=2048)
@@ -45,7 +47,7 @@ async def main() -> None:
     pair: list[Any] = [draft, target]
     if options.remember:
         pair = remembering(pair, options.results)
-    # with every draft step accepted, the graph is the draft model alone
+    # where every draft step is accepted, the graph is the draft alone; it measures tokens and times as for RSD
     strategies: dict[str, tuple[Any, Any, float]] = {
         "draft-only": (draft, draft, 0.0),
         "target-only": (target, target, 0.0),
@@ -56,7 +58,7 @@ async def main() -> None:
         first, second, threshold = strategies[name]
         graph = create_rsd_graph(first, second, reward if threshold else ConfidenceReward())
         context = {"threshold": threshold, "max_tokens": options.max_tokens}
-        await solve_all(graph, context, rows, options.results / f"{name}.jsonl", options.concurrency)
+        await solve_all(graph, context, problems, options.results / f"{name}.jsonl", options.concurrency)
     parameters = Parameters(draft.parameters or 0, target.parameters or 0, size)
     report(options.results, list(strategies), None if options.remember else parameters)
     if options.plot:
@@ -66,10 +68,14 @@ async def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="GSM8K problems, as JSON lines")
-    parser.add_argument("--limit", type=int, default=60, help="solve that many problems (default: 60)")
-    parser.add_argument("--skip", type=int, default=0, help="leave out that many problems before them (default: 0)")
+    parser.add_argument("--limit", type=int, default=60, help="how many problems to solve (default: 60)")
+    parser.add_argument("--skip", type=int, default=0, help="how many problems to skip before them (default: 0)")
     parser.add_argument(
-        "--threshold", type=float, nargs="*", default=[0.7, 0.85, 0.95], help="of RSD (default: 0.7 0.85 0.95)"
+        "--threshold",
+        type=float,
+        nargs="*",
+        default=[0.7, 0.85, 0.95],
+        help="thresholds of RSD (default: 0.7 0.85 0.95)",
     )
     parser.add_argument(
         "--reward",
@@ -77,18 +83,20 @@ def parse() -> argparse.Namespace:
         help="confidence, trained, combined, or a reward file (default: confidence)",
     )
     parser.add_argument("--remember", action="store_true", help="compute each greedy step once for all thresholds")
-    parser.add_argument("--only", nargs="*", help="strategies to run, such as draft-only rsd-trained-0.3 (all)")
-    parser.add_argument("--concurrency", type=int, default=8, help="problems solved at once (default: 8)")
-    parser.add_argument("--max-tokens", type=int, default=768, help="of one response (default: 768)")
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), help="folder of the results (default: results)"
+        "--only", nargs="*", help="strategies to run, such as draft-only rsd-trained-0.3 (default: all)"
     )
-    parser.add_argument("--plot", type=Path, help="also draw accuracy over target tokens into this file")
+    parser.add_argument("--concurrency", type=int, default=8, help="problems solved at once (default: 8)")
+    parser.add_argument("--max-tokens", type=int, default=768, help="limit of one response (default: 768)")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder for the results (default: results)"
+    )
+    parser.add_argument("--plot", type=Path, help="also plot accuracy over target tokens into this file")
     return parser.parse_args()
 
 
 def reward_model(name: str, slots: int) -> tuple[RewardModel, float]:
-    """The reward of this name, and its parameters."""
+    """The reward of this name, and its number of parameters."""
     match name:
         case "confidence":
             return ConfidenceReward(), 0.0
@@ -100,7 +108,7 @@ def reward_model(name: str, slots: int) -> tuple[RewardModel, float]:
 
 
 class Remembering:
-    """A greedy model that computes no step twice."""
+    """A greedy model that never computes the same step twice."""
 
     def __init__(self, model: EmbeddedLlamaCpp) -> None:
         self.name = model.name
@@ -118,33 +126,31 @@ class Remembering:
 
 
 def remembering(pair: Sequence[EmbeddedLlamaCpp], results: Path) -> list[Remembering]:
-    """Both models, told what earlier runs have recorded."""
+    """Both models, with the steps that earlier runs recorded."""
     models = [Remembering(model) for model in pair]
     for file in results.glob("*.jsonl"):
         for record in read(file):
             before = ""
-            for step in record["steps"]:
-                target = file.stem == "target-only" or step["author"] == "target"
-                models[target].known[record["problem"], before] = Generation(
-                    step["text"], step["finish"], TokenUsage(completion=step["tokens"]), step["logprobs"]
-                )
-                before += step["text"] + ("" if step["finish"] == "length" else DELIMITER)
+            for step, kept in zip(from_record(record).steps, record["steps"], strict=True):
+                target = file.stem == "target-only" or kept["author"] == "target"
+                models[target].known[record["problem"], before] = step
+                before += step.text + ("" if step.finish == "length" else DELIMITER)
     return models
 
 
 async def solve_all(
-    graph: Any, context: dict[str, Any], rows: list[dict[str, Any]], file: Path, concurrency: int
+    graph: Any, context: dict[str, Any], problems: Sequence[Problem], file: Path, concurrency: int
 ) -> None:
-    """Solve what `file` does not hold yet, some at a time. Each line says how long its share of the batch took."""
+    """Solve what `file` does not hold yet, several at a time. Each line says how long its share of the batch took."""
     journal = Journal(file)
     done = {record["problem"] for record in journal.records}
     places = asyncio.Semaphore(concurrency)
 
-    async def solve_in_turn(row: dict[str, Any]) -> dict[str, Any]:
+    async def solve_in_turn(problem: Problem) -> dict[str, Any]:
         async with places:
-            return await solve(graph, context, row)
+            return await solve(graph, context, problem)
 
-    work = [solve_in_turn(row) for row in rows if row["question"] not in done]
+    work = [solve_in_turn(problem) for problem in problems if problem.text not in done]
     clock = time.monotonic()
     for next_done in track(asyncio.as_completed(work), description=file.stem, total=len(work)):
         record = await next_done
@@ -153,13 +159,13 @@ async def solve_all(
         journal.append(record)
 
 
-async def solve(graph: Any, context: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    """One problem's record: its steps with their log-probabilities, the answer, and what it cost."""
+async def solve(graph: Any, context: dict[str, Any], problem: Problem) -> dict[str, Any]:
+    """One problem's record: the solution, who wrote each step, its reward, why it ended, and the usage."""
     logprobs: list[tuple[float, ...] | None] = []
     proposal: Generation | None = None
     state: dict[str, Any] = {}
     async for mode, chunk in graph.astream(
-        {"problem": row["question"]}, context=context, stream_mode=["updates", "values"]
+        {"problem": problem.text}, context=context, stream_mode=["updates", "values"]
     ):
         if mode == "values":
             state = chunk
@@ -168,20 +174,20 @@ async def solve(graph: Any, context: dict[str, Any], row: dict[str, Any]) -> dic
         if "check" in chunk and len(update["steps"]) > len(logprobs):
             logprobs.append(proposal.logprobs if proposal else None)
         proposal = update.get("proposal") or proposal
-    reference = row["answer"].split("####")[-1].strip()
-    return {
-        "problem": row["question"],
-        "reference": reference,
-        "answer": state["answer"],
-        "correct": await asyncio.to_thread(same_answer, state["answer"], reference),
-        "stop": state["stop"],
-        "steps": [asdict(step) | {"logprobs": own} for step, own in zip(state["steps"], logprobs, strict=True)],
-        "usage": asdict(state["usage"]),
-    }
+    kept: list[Step] = state["steps"]
+    steps = tuple(
+        Generation(step.text, step.finish, TokenUsage(completion=step.tokens), own)
+        for step, own in zip(kept, logprobs, strict=True)
+    )
+    correct = await asyncio.to_thread(same_answer, state["answer"], problem.answer)
+    record = to_record(Solution(problem.text, steps, correct, problem.answer, state["answer"]))
+    for written, step in zip(record["steps"], kept, strict=True):
+        written |= {"author": step.author, "reward": step.reward}
+    return record | {"stop": state["stop"], "usage": asdict(state["usage"])}
 
 
 def report(results: Path, names: list[str], parameters: Parameters | None) -> None:
-    """Print the table of all strategies that have results; times and FLOPs where they were measured."""
+    """Print a table of all strategies that have results, with times and FLOPs where they were measured."""
     table = Table(
         "strategy", "problems", "correct", "wall-clock s", "target tokens", "steps by draft", "FLOPs / target-only"
     )
@@ -206,7 +212,7 @@ def report(results: Path, names: list[str], parameters: Parameters | None) -> No
 
 
 def plot(results: Path, picture: Path) -> None:
-    """Draw the points of every reward beside the line from draft-only to target-only: what mixing at random gives."""
+    """Plot every reward's points, and the line from draft-only to target-only, which random mixing would give."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -233,18 +239,18 @@ def plot(results: Path, picture: Path) -> None:
             axes.annotate(
                 threshold, point, textcoords="offset points", xytext=(-6, 7), ha="right", color=colour, fontsize=8
             )
-    axes.set(xlabel="target tokens a problem", ylabel="correct (%)", ylim=(0, 100))
+    axes.set(xlabel="target tokens per problem", ylabel="correct (%)", ylim=(0, 100))
     axes.legend(loc="upper left")
     figure.savefig(picture)
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The records in the file; none if it is not there."""
+    """The records in the file; none if it does not exist."""
     return Journal(file).records
 
 
 def usage_of(record: dict[str, Any], target_only: bool) -> Usage:
-    """The usage of a record; where the target ran in the draft's place, its tokens are the target's."""
+    """The usage in a record. Where the target ran in the draft's place, the draft's tokens are the target's."""
     roles: dict[str, Any] = {role: TokenUsage(**record[role]) for role in ("draft", "target", "reward")}
     if target_only:
         roles["draft"], roles["target"] = TokenUsage(), roles["draft"]

@@ -1,9 +1,10 @@
-"""What the state machine itself costs: microseconds a node, LangGraph's own and what ours adds.
+"""What the state machine itself costs in microseconds per node: LangGraph's own share, and what ours adds.
 
     python benchmarks/overhead.py
 
-Scripted models answer at once, so nothing but the machine is measured. "LangGraph alone" is a graph of the same drawing
-whose nodes return an empty update and whose edges count. Both run in turns, and the ratio is of their medians.
+Scripted models answer immediately, so that only the state machine is measured. "LangGraph alone" is a graph with the
+same nodes and edges, whose nodes return an empty update and count the steps. Both run in turns; the ratio is of their
+medians.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing_extensions import TypedDict
 from rsd_graph import Generation, create_rsd_graph
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
-NODES_A_STEP = 3  # draft, score, check
+NODES_PER_STEP = 3  # draft, score, check
 
 
 class Count(TypedDict):
@@ -31,7 +32,7 @@ class Count(TypedDict):
 
 
 def bare_graph(steps: int) -> Any:
-    """LangGraph with the same drawing, and nodes that do nothing."""
+    """LangGraph with the same nodes and edges; its nodes do nothing."""
 
     async def nothing(_: Count) -> dict[str, Any]:
         return {}
@@ -60,8 +61,8 @@ def bare_graph(steps: int) -> Any:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=50, help="steps of one run (default: 50)")
-    parser.add_argument("--rounds", type=int, default=15, help="runs of each graph (default: 15)")
+    parser.add_argument("--steps", type=int, default=50, help="steps per run (default: 50)")
+    parser.add_argument("--rounds", type=int, default=15, help="runs per graph (default: 15)")
     options = parser.parse_args()
     model = ScriptedModel([Generation("Three apples and four apples are seven apples.", "delimiter")])
     ours = create_rsd_graph(model, model, ScriptedReward([1.0]))
@@ -73,14 +74,14 @@ async def main() -> None:
         started = time.perf_counter()
         await graph.ainvoke({"problem": "p"}, config, context=context)
         seconds = time.perf_counter() - started
-        return seconds / (NODES_A_STEP * steps) * 1e6
+        return seconds / (NODES_PER_STEP * steps) * 1e6
 
     times: dict[str, list[float]] = {"LangGraph alone": [], "rsd-graph": []}
     for _ in range(options.rounds):
         times["LangGraph alone"].append(await run(bare, None))
         times["rsd-graph"].append(await run(ours, {"max_steps": steps}))
     medians = {name: statistics.median(measured) for name, measured in times.items()}
-    table = Table("graph", "µs a node, median", "fastest", "slowest", "ratio")
+    table = Table("graph", "µs per node, median", "fastest", "slowest", "ratio")
     for name, measured in times.items():
         ratio = medians[name] / medians["LangGraph alone"]
         table.add_row(name, f"{medians[name]:.0f}", f"{min(measured):.0f}", f"{max(measured):.0f}", f"{ratio:.2f}")

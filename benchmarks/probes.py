@@ -1,12 +1,13 @@
-"""Which hidden states of the draft know whether a step is right: layers, pooling, size of the probe, amount of data.
+"""Which hidden states of the draft tell best whether a step is right: layer, pooling, probe, amount of data.
 
     rsd train-reward gsm8k-train.jsonl --work reward        # samples the training solutions
     python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 200 --only draft-only
     python benchmarks/probes.py reward/solutions.jsonl results/draft-only.jsonl
 
-Each probe learns from the first file, with the final answer as the label of every step, and is tried on the second:
-area under the ROC curve (AUC) of every prefix, and of solutions by their last and by their lowest step. The
-regularisation is chosen in three folds of the training problems. What was read is kept in `--cache`.
+Each probe is trained on the first file, with the final answer's correctness as the label of every step, and tested on
+the second. The table shows the area under the ROC curve (AUC) of every prefix, and of solutions by their last and by
+their lowest step. The regularisation is chosen in three folds of the training problems. Hidden states are kept in
+`--cache`.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rsd_graph.data.solutions import Solution, joined, read_solutions
+from rsd_graph._internal.files import atomic_path
+from rsd_graph.data.solutions import Solution, merge_cut_steps, read_solutions
 from rsd_graph.evaluation.metrics import Area, area_under_roc
 from rsd_graph.models.weights import DRAFT, locate
 from rsd_graph.training.backbone import Backbone
@@ -38,12 +40,14 @@ STRENGTHS = (1e-5, 1e-4, 3e-4, 1e-3, 1e-2)
 class Steps:
     """All steps of some solutions, one row each."""
 
-    def __init__(self, solutions: Sequence[Solution], read: list[dict[str, np.ndarray]]) -> None:
+    def __init__(self, solutions: Sequence[Solution], pooled_states: list[dict[str, np.ndarray]]) -> None:
         self.owner = np.repeat(np.arange(len(solutions)), [len(each.steps) for each in solutions])
         self.correct = np.array([each.correct for each in solutions])
         problems = {each.problem: index for index, each in enumerate(solutions)}
         self.problem = np.array([problems[each.problem] for each in solutions])[self.owner]
-        self.features = {key: np.concatenate([each[key] for each in read]).astype(np.float32) for key in read[0]}
+        self.features = {
+            key: np.concatenate([each[key] for each in pooled_states]).astype(np.float32) for key in pooled_states[0]
+        }
         self.features["log-probabilities"] = np.array(
             [_of_tokens(step.logprobs, index) for each in solutions for index, step in enumerate(each.steps)]
         )
@@ -56,19 +60,28 @@ class Steps:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("training", type=Path, help="solutions to learn from, of training problems")
-    parser.add_argument("test", type=Path, help="solutions to try the probes on")
-    parser.add_argument("--layers", type=int, nargs="+", default=[4, 8, 12, 14, 16, 20, 24], help="layers to read")
+    parser.add_argument("training", type=Path, help="solutions of training problems, to train on")
+    parser.add_argument("test", type=Path, help="solutions to test the probes on")
+    parser.add_argument(
+        "--layers", type=int, nargs="+", default=[4, 8, 12, 14, 16, 20, 24], help="layers after which to probe"
+    )
     parser.add_argument("--weights", type=Path, help="the draft: a GGUF file or a folder (default: the embedded draft)")
-    parser.add_argument("--cache", type=Path, default=Path("probes"), help="keeps what was read (default: probes)")
-    parser.add_argument("--growth", type=int, nargs="*", default=[100, 200, 400, 800, 1600, 3200], help="solutions")
-    parser.add_argument("--plot", type=Path, help="also draw the AUC over the number of solutions into this file")
+    parser.add_argument("--cache", type=Path, default=Path("probes"), help="keeps the hidden states (default: probes)")
+    parser.add_argument(
+        "--growth",
+        type=int,
+        nargs="*",
+        default=[100, 200, 400, 800, 1600, 3200],
+        help="numbers of solutions to train on",
+    )
+    parser.add_argument("--plot", type=Path, help="also plot the AUC over the number of solutions into this file")
     options = parser.parse_args()
     files = {"training": options.training, "test": options.test}
-    solutions = {name: [joined(each) for each in read_solutions(file)] for name, file in files.items()}
+    solutions = {name: [merge_cut_steps(each) for each in read_solutions(file)] for name, file in files.items()}
     backbone = Backbone(options.weights or locate(DRAFT))
     training, test = (
-        Steps(found, read(backbone, found, options.layers, options.cache / name)) for name, found in solutions.items()
+        Steps(found, read_states(backbone, found, options.layers, options.cache / name))
+        for name, found in solutions.items()
     )
     table = Table("probe", "every prefix", "last step", "lowest step", title=f"{len(training.correct)} solutions")
     for layer in options.layers:
@@ -90,20 +103,19 @@ def main() -> None:
         plot(points, best, options.plot)
 
 
-def read(
+def read_states(
     backbone: Backbone, solutions: Sequence[Solution], layers: Sequence[int], cache: Path
 ) -> list[dict[str, np.ndarray]]:
-    """Of each solution, mean and last state of every step at every layer, shape (steps, hidden size)."""
+    """For each solution, the mean and last hidden state of every step after every layer, shape (steps, hidden size)."""
     cache.mkdir(parents=True, exist_ok=True)
     found = []
-    for solution in track(solutions, description=f"reading {cache.name}"):
+    for solution in track(solutions, description=f"hidden states, {cache.name}"):
         file = cache / f"{solution.identity} {'-'.join(map(str, layers))}.npz"
         if not file.exists():
             tokens, ends = tokenized(backbone, solution)
             arrays: dict[str, Any] = pooled(backbone, tokens, ends, len(backbone.prompt(solution.problem)), layers)
-            unfinished = file.with_suffix(".unfinished.npz")
-            np.savez(unfinished, **arrays)
-            unfinished.replace(file)
+            with atomic_path(file) as unfinished, unfinished.open("wb") as out:
+                np.savez(out, **arrays)
         with np.load(file) as kept:
             keys = [f"{pooling} {layer}" for layer in layers for pooling in ("mean", "last")]
             found.append({key: kept[key] for key in keys})
@@ -123,7 +135,7 @@ def pooled(
 
 
 def linear(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """An L2-regularised logistic regression; its strength is chosen in three folds."""
+    """An L2-regularised logistic regression, whose strength is chosen in three folds."""
     scores = [in_folds(x, labels, groups, strength) for strength in STRENGTHS]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTHS[int(np.argmax(scores))], max_iter=1000))
     model.fit(x, labels)
@@ -141,7 +153,7 @@ def in_folds(x: np.ndarray, labels: np.ndarray, groups: np.ndarray, strength: fl
 
 
 def perceptron(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:  # noqa: ARG001
-    """A small network on the 64 main components, stopped early."""
+    """A small network on the 64 principal components, with early stopping."""
     network = MLPClassifier((32,), alpha=1.0, early_stopping=True, random_state=0)
     model = make_pipeline(StandardScaler(), PCA(64, random_state=0), network)
     model.fit(x, labels)
@@ -168,7 +180,7 @@ def row(
 
 
 def growth(training: Steps, test: Steps, counts: Sequence[int], key: str) -> list[tuple[int, float]]:
-    """AUC of every test prefix, learned from the first so many solutions."""
+    """AUC of every test prefix after training on the first so many solutions."""
     points = []
     for count in sorted({min(count, len(training.correct)) for count in counts}):
         chosen = training.owner < count
@@ -198,7 +210,7 @@ def area(values: np.ndarray, correct: np.ndarray, groups: np.ndarray) -> str:
 
 
 def _of_tokens(logprobs: Sequence[float] | None, index: int) -> list[float]:
-    """A step's log-probabilities in three numbers, and its position."""
+    """A step's log-probabilities, in three numbers, and its position."""
     own = np.array(logprobs or [0.0])
     return [np.log1p(-own.sum()), own.mean(), own.min(), float(index)]
 

@@ -24,6 +24,22 @@ def tiny_weights() -> Path:
     return locate(TINY)
 
 
+@pytest.fixture(scope="session")
+def small_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first layers and tokens of those weights: for tests in which a model has to run, but not to make sense."""
+    from tests.small_model import write_small_model
+
+    return write_small_model(tiny_weights, tmp_path_factory.mktemp("weights") / "small.gguf")
+
+
+@pytest.fixture(scope="session")
+def digit_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, and all it says is 1 or 2, without end: for tests that need an answer, right or wrong."""
+    from tests.small_model import write_small_model
+
+    return write_small_model(tiny_weights, tmp_path_factory.mktemp("weights") / "digits.gguf", says=("1", "2"))
+
+
 class FakeServer:
     """An HTTP server on loopback with scripted answers: it records the requests it gets."""
 

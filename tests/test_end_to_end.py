@@ -43,15 +43,15 @@ def test_the_command_solves_a_problem_on_real_weights(tiny_weights: Path, tmp_pa
     assert usage["draft"]["cached"] > 0
 
 
-def test_problems_share_a_batch_and_models_take_turns(tiny_weights: Path) -> None:
-    """Four problems at once on two embedded models all end."""
+def test_problems_share_a_batch_and_models_take_turns(digit_weights: Path) -> None:
+    """Four problems at once on two small embedded models all end."""
 
     async def run() -> None:
         draft, target = (
-            EmbeddedLlamaCpp(tiny_weights, name=name, slots=4, context=512) for name in ("draft", "target")
+            EmbeddedLlamaCpp(digit_weights, name=name, slots=4, context=512) for name in ("draft", "target")
         )
         graph = create_rsd_graph(draft, target, ConfidenceReward())
-        context: dict[str, Any] = {"threshold": 0.9, "max_steps": 4, "max_step_tokens": 24}
+        context: dict[str, Any] = {"threshold": 0.9, "max_steps": 4, "max_step_tokens": 8}
         outs = await graph.abatch([{"problem": f"What is {n} + {n}?"} for n in range(4)], context=context)
         assert [out["stop"] in ("eos", "max_steps") for out in outs] == [True] * 4
         assert all(out["usage"].draft.completion > 0 for out in outs)

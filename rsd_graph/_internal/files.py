@@ -1,8 +1,10 @@
-"""Files that survive being interrupted: atomic writes, journals, and JSON lines that people hand in."""
+"""Files that survive an interruption: atomic writes, journals, and JSON lines that people hand in."""
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+import os
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,18 +13,33 @@ from rsd_graph.errors import ConfigurationError
 T = TypeVar("T")
 
 
+@contextmanager
+def atomic_path(file: Path) -> Iterator[Path]:
+    """A path beside `file` to write to; what was written replaces `file` at the end.
+
+    After an error `file` is as it was, and the unfinished path is deleted. Two processes may write the same file.
+    """
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.unfinished")
+    try:
+        yield unfinished
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def write_atomically(file: Path, content: bytes) -> None:
-    """Write the file beside its place, and put it there once it is complete. Raises OSError as `Path.write_bytes`."""
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(file)
+    """Write the whole file, or leave it as it was. Raises OSError as `Path.write_bytes` does."""
+    with atomic_path(file) as unfinished:
+        unfinished.write_bytes(content)
 
 
 class Journal:
-    """Opened with what an earlier run has left; a last line that a kill has cut is taken off.
+    """Records in a file of JSON lines, which a later run resumes.
+
+    It opens with the records of earlier runs. A last line without its line end, which a kill has cut, is removed.
 
     Args:
-        file: Made if it is not there.
+        file: Created with the first record.
     """
 
     def __init__(self, file: Path) -> None:
@@ -34,19 +51,20 @@ class Journal:
         self.records: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record, at once."""
+        """Write one record immediately."""
         with self._file.open("a") as out:
             out.write(json.dumps(record) + "\n")
         self.records.append(record)
 
     async def fill(
-        self, work: Sequence[Coroutine[Any, Any, dict[str, Any]]], progress: Callable[[int, int], None]
+        self, work: Sequence[Coroutine[Any, Any, dict[str, Any]]], progress: Callable[[float, float], None]
     ) -> None:
-        """Do all of it at once, and write each record when it is there; an error stops the rest.
+        """Run all the work concurrently and write each record as soon as it is there. An error cancels the rest.
 
         Args:
             work: Returns the records that the file does not hold yet.
-            progress: Told how many it holds, and how many it will.
+            progress: Told how many records the file holds, and how many it will hold. A `Progress` fits once the work's
+                name is bound to it: `partial(progress, "solving problems")`.
         """
         total = len(self.records) + len(work)
         progress(len(self.records), total)
@@ -61,15 +79,15 @@ class Journal:
 
 
 def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
-    """What `parse` makes of each line that is not blank.
+    """Parse each line that is not blank.
 
     Args:
         file: Of JSON lines.
-        what: A line should be, for messages, with its article and what it needs.
-        parse: May raise ValueError, KeyError, TypeError or AttributeError for a line that is none.
+        what: A line should be, for error messages: with its article and what it needs.
+        parse: Makes a value of a line's JSON. It may raise ValueError, KeyError, TypeError or AttributeError.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line is none; the message names it.
+        ConfigurationError: the file cannot be read, or a line cannot be parsed; the message names it.
     """
     try:
         lines = file.read_text().split("\n")  # and not at the other line ends of Unicode, which JSON may hold

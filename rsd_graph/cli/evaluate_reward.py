@@ -16,7 +16,7 @@ from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, load_config
 
 if TYPE_CHECKING:
     from rsd_graph.data.solutions import Solution
-    from rsd_graph.evaluation.rewards import Evaluation
+    from rsd_graph.evaluation.summary import Evaluation
 
 
 def evaluate_reward(
@@ -57,7 +57,7 @@ def evaluate_reward(
     """
     with exit_codes(ErrorLine(), extras="eval"):
         from rsd_graph.data.solutions import read_solutions
-        from rsd_graph.evaluation.rewards import check_picture
+        from rsd_graph.evaluation.drawing import check_picture, draw
 
         check_picture(picture)
         chosen = read_solutions(solutions)[:limit]
@@ -72,18 +72,18 @@ def evaluate_reward(
             typer.echo(json.dumps({"reward": name, **evaluation.as_json()}))
         else:
             print_tables(evaluation, name)
-        evaluation.draw(picture, name)
+        draw(evaluation, picture, name)
         if not as_json:
             typer.echo(f"drawn: {picture}")
 
 
 async def _evaluate(settings: Config, solutions: "Sequence[Solution]", stages: Stages) -> "Evaluation":
     from rsd_graph.assembly import assemble
-    from rsd_graph.evaluation.rewards import evaluate
+    from rsd_graph.evaluation.scoring import evaluate
 
     async with assemble(settings, progress=stages.stage) as models:
         await models.start_reward()
-        return await evaluate(models.reward, solutions, lambda done, total: stages.stage("scoring", done, total))
+        return await evaluate(models.reward, solutions, stages.stage)
 
 
 def _reward_alone(settings: Config) -> Config:

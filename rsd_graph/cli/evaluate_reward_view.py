@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from rsd_graph.evaluation.rewards import Evaluation
+    from rsd_graph.evaluation.summary import Evaluation
 
 
 def print_tables(evaluation: "Evaluation", name: str) -> None:

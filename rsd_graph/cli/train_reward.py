@@ -1,10 +1,11 @@
 """`rsd train-reward`."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Set
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,8 +17,6 @@ from rsd_graph.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rsd_graph.assembly import Assembly
-    from rsd_graph.data.problems import Problem
-    from rsd_graph.data.solutions import Solution
     from rsd_graph.rewards.trained.file import RewardFile
 
 
@@ -96,7 +95,9 @@ def train_reward(
         from rsd_graph.data.solutions import read_solutions
         from rsd_graph.models.weights import DRAFT, locate, sha256_of
         from rsd_graph.training.backbone import check_architecture, identity
-        from rsd_graph.training.pipeline import Folder, Options, train
+        from rsd_graph.training.options import Options
+        from rsd_graph.training.pipeline import gather, train
+        from rsd_graph.training.workdir import WorkDir
 
         options = Options(
             limit=limit,
@@ -122,10 +123,11 @@ def train_reward(
                 made_of["target"] = str(
                     settings.target.model or settings.target.path or settings.target.url or "embedded"
                 )
-            folder = Folder(work, options, made_of)
-            with folder.alone():
-                known, own = asyncio.run(_gather(settings, given, written, options, folder, stages))
-                reward = train(path, known, own, options, folder, stages)
+            workdir = WorkDir(work, options, made_of)
+            with workdir.alone():
+                make_models = partial(_models, settings, stages)
+                known, own = asyncio.run(gather(make_models, given, written, options, workdir, stages.stage))
+                reward = train(path, known, own, options, workdir, stages.stage)
         reward.save(out)
         _show(reward, out)
 
@@ -161,34 +163,13 @@ def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path 
     return settings.model_copy(update={"draft": draft, "reward": no_reward}), weights or draft.path
 
 
-async def _gather(
-    settings: Config,
-    problems: "Sequence[Problem]",
-    solutions: "list[Solution] | None",
-    options: Any,
-    folder: Any,
-    stages: Stages,
-) -> tuple[Any, Any]:
-    """The solutions and their labels; models run only where they are needed."""
+@asynccontextmanager
+async def _models(
+    settings: Config, stages: Stages, roles: Set[Literal["draft", "target"]]
+) -> "AsyncIterator[Assembly]":
+    """The models of these roles; the servers of the others may be down."""
     from rsd_graph.assembly import assemble
-    from rsd_graph.training.pipeline import label_steps, ready, sample_solutions
-    from rsd_graph.training.samples import with_references
 
-    by_target = options.labels == "target"
-    # the servers of models that have nothing to do may be down
-    if not by_target:
-        settings = settings.model_copy(update={"target": ModelConfig()})
-    if by_target and solutions is not None:
-        settings = settings.model_copy(update={"draft": ModelConfig()})
-    async with AsyncExitStack() as closing:
-        models: Assembly | None = None
-        if solutions is None or options.labels != "answer":
-            models = await closing.enter_async_context(assemble(settings, progress=stages.stage))
-        if models is not None and solutions is None:
-            solutions = await sample_solutions(models.draft, problems, options, folder, stages)
-        known = ready(solutions or [])
-        continuer = None
-        if models is not None and options.labels != "answer":
-            known = with_references(known, problems)
-            continuer = models.target if by_target else models.draft
-        return known, await label_steps(continuer, known, options, folder, stages)
+    others = {role: ModelConfig() for role in {"draft", "target"} - roles}
+    async with assemble(settings.model_copy(update=others), progress=stages.stage) as models:
+        yield models

@@ -1,1 +1,1 @@
-"""Problems and recorded solutions: one schema each, read and written here."""
+"""Problems and recorded solutions: one schema each."""

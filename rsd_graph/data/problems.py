@@ -17,10 +17,13 @@ class Problem:
 
 
 def read_problems(file: Path) -> list[Problem]:
-    """The problems in a file of JSON lines: `question` or `problem`, and `answer`, behind `####` as in GSM8K or bare.
+    """Read the problems in a file of JSON lines.
+
+    Each line has `question` or `problem`, and `answer`: bare, or after `####` as in GSM8K.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line is no such problem; the message names it.
+        ConfigurationError: the file cannot be read or holds no problem, or a line is not a problem; the message names
+            it.
     """
     problems = read_lines(file, "a problem; it needs `question` or `problem`, and `answer`", _problem)
     if not problems:
@@ -31,5 +34,5 @@ def read_problems(file: Path) -> list[Problem]:
 def _problem(record: Any) -> Problem:
     text = record.get("question") or record["problem"]
     if not isinstance(text, str) or not text.strip():
-        raise TypeError("the problem is a text, and not an empty one")
+        raise TypeError("the problem must be a text that is not empty")
     return Problem(text, str(record["answer"]).split("####")[-1].strip())

@@ -1,8 +1,8 @@
-"""Recorded solutions, as JSON lines: what the measurements, the calibration and the training read.
+"""Recorded solutions, as JSON lines: what evaluation, calibration and training read, and what sampling writes.
 
 Each line holds at least `{"problem": str, "correct": bool, "steps": [str]}`. A step may also be an object with `text`,
-`finish`, `tokens`, their number, and `logprobs`, their log-probabilities, which the confidence reward needs;
-`reference` is the right answer.
+`finish`, `tokens` (how many), and `logprobs`, the tokens' log-probabilities, which the confidence reward needs.
+`reference` is the right answer, `answer` the solution's own. Other keys are ignored: a program may add its own.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rsd_graph._internal.files import read_lines
+from rsd_graph.data.cut_steps import group_cut_steps
 from rsd_graph.state import Finish, Generation, TokenUsage
 
 
@@ -26,43 +27,72 @@ class Solution:
     """Whether its final answer is right: the weak label of all its steps."""
     reference: str = ""
     """The right answer, where it is known."""
+    answer: str | None = None
+    """Its final answer, where it was recorded."""
 
     @property
     def identity(self) -> str:
-        """Tells it from solutions with another problem or another text."""
+        """A hash of the problem, the text and the cuts of its steps."""
         content = [self.problem, *([step.text, step.finish] for step in self.steps)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def read_solutions(file: Path) -> list[Solution]:
-    """The solutions in the file, those without any step left out.
+    """Read the solutions in the file; those without any step are left out.
 
     Raises:
         ConfigurationError: the file cannot be read, or a line is not a solution; the message names it.
     """
-    return [each for each in read_lines(file, "a recorded solution", _solution) if each.steps]
+    return [each for each in read_lines(file, "a recorded solution", from_record) if each.steps]
 
 
-def _solution(record: Any) -> Solution:
+def to_record(solution: Solution) -> dict[str, Any]:
+    """The solution as the JSON object of its line; `from_record` reads it."""
+    return {
+        "problem": solution.problem,
+        "reference": solution.reference,
+        "answer": solution.answer,
+        "correct": solution.correct,
+        "steps": [
+            {"text": step.text, "finish": step.finish, "tokens": step.usage.completion, "logprobs": step.logprobs}
+            for step in solution.steps
+        ],
+    }
+
+
+def from_record(record: Any) -> Solution:
+    """The solution that a line's JSON object describes.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it describes none.
+    """
     if not isinstance(record["correct"], bool):
-        raise TypeError("`correct` is true or false")
+        raise TypeError("`correct` must be true or false")
     if not isinstance(record["problem"], str):
-        raise TypeError("`problem` is a text")
+        raise TypeError("`problem` must be a text")
     if not isinstance(record["steps"], list):
-        raise TypeError("`steps` is a list")
-    steps = tuple(_step(step) for step in record["steps"])
-    reference = record.get("reference")
-    return Solution(record["problem"], steps, record["correct"], "" if reference is None else str(reference))
+        raise TypeError("`steps` must be a list")
+    return Solution(
+        problem=record["problem"],
+        steps=tuple(_step(step) for step in record["steps"]),
+        correct=record["correct"],
+        reference=_text(record.get("reference")) or "",
+        answer=_text(record.get("answer")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _step(step: Any) -> Generation:
     if isinstance(step, str):
         return Generation(step, "delimiter")
     if not isinstance(step["text"], str):
-        raise TypeError("a step's `text` is a text")
+        raise TypeError("a step's `text` must be a text")
     finish = step.get("finish", "delimiter")
     if finish not in get_args(Finish):
-        raise ValueError(f"`finish` is one of {', '.join(get_args(Finish))}")
+        raise ValueError(f"`finish` must be one of {', '.join(get_args(Finish))}")
     logprobs = step.get("logprobs")
     if logprobs is not None:
         logprobs = tuple(float(each) for each in logprobs)
@@ -70,20 +100,21 @@ def _step(step: Any) -> Generation:
     return Generation(step["text"], finish, TokenUsage(completion=tokens), logprobs)
 
 
-def joined(solution: Solution) -> Solution:
-    """A step that a token limit cut is one with what goes on behind it, as reward models see them."""
-    steps: list[Generation] = []
-    for step in solution.steps:
-        if steps and steps[-1].finish == "length":
-            cut = steps.pop()
-            logprobs = None if cut.logprobs is None or step.logprobs is None else (*cut.logprobs, *step.logprobs)
-            step = Generation(cut.text + step.text, step.finish, cut.usage + step.usage, logprobs)  # noqa: PLW2901
-        steps.append(step)
-    return replace(solution, steps=tuple(steps))
+def merge_cut_steps(solution: Solution) -> Solution:
+    """The solution as reward models see it: a step that a token limit cut is one with what continues it."""
+    return replace(solution, steps=tuple(_merge(parts) for parts in group_cut_steps(solution.steps)))
+
+
+def _merge(parts: Sequence[Generation]) -> Generation:
+    logprobs: tuple[float, ...] | None = ()
+    for part in parts:
+        logprobs = None if logprobs is None or part.logprobs is None else (*logprobs, *part.logprobs)
+    usage = sum((part.usage for part in parts), TokenUsage())
+    return Generation("".join(part.text for part in parts), parts[-1].finish, usage, logprobs)
 
 
 def split_by_problem(solutions: Sequence[Solution], folds: int) -> list[tuple[list[Solution], list[Solution]]]:
-    """Training and held-out part for each fold; all solutions of one problem stay together."""
+    """For each fold, the training and the held-out part. All solutions of one problem stay together."""
     order = {problem: index for index, problem in enumerate(dict.fromkeys(each.problem for each in solutions))}
     return [
         (

@@ -1,12 +1,12 @@
 """Fit rewards of single steps to solutions of which only the final answer is known.
 
-A step's label is unknown; a solution's final answer is known to be right or wrong. Take a solution to be right exactly
-if all its steps are, and steps to be right independently of each other given what is known of each: then
+The steps' labels are not known, only whether each solution's final answer is right. Assume that a solution is right
+exactly if all its steps are, and that steps are right independently of each other, given what is known of each. Then
 
     P(solution right) = product over its steps of reward(step)
 
 and the numbers of a reward `sigmoid(intercept + weights . features)` follow by maximum likelihood. A reward of 0.7 then
-means that such a step is right seven times in ten, as far as the model of independent steps holds.
+means that such a step is right seven times in ten, as far as the assumption of independent steps holds.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from rsd_graph.errors import ConfigurationError
 from rsd_graph.rewards.confidence import ConfidenceReward, surprisal
 
 MINIMUM = 20
-"""Fewest right and fewest wrong solutions that a curve is fitted to."""
+"""Fewest right and fewest wrong solutions to fit a curve to."""
 
 
 def fit_confidence(solutions: Sequence[Solution]) -> ConfidenceReward:
-    """The confidence reward under which these solutions' outcomes are likeliest.
+    """Fit the confidence reward under which these solutions' outcomes are most likely.
 
     Args:
-        solutions: Of the draft model, with their tokens' log-probabilities, on problems that are not tested on.
+        solutions: Of the draft, with their tokens' log-probabilities, on problems that no test uses.
 
     Raises:
         ConfigurationError: fewer than 20 right or 20 wrong solutions.
@@ -50,10 +50,10 @@ def enough(correct: np.ndarray) -> bool:
 
 
 def fit_steps(features: np.ndarray, owner: np.ndarray, correct: np.ndarray) -> tuple[float, ...]:
-    """Intercept and weights under which the outcomes are likeliest.
+    """Fit the intercept and weights under which the outcomes are most likely.
 
     Args:
-        features: Of every step, shape (steps, features).
+        features: Per step, shape (steps, features).
         owner: Index of each step's solution, shape (steps,).
         correct: Whether each solution's final answer is right, shape (solutions,).
     """

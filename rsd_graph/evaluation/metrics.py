@@ -1,4 +1,4 @@
-"""How well a reward separates right from wrong, and how far its numbers are probabilities: pure."""
+"""How well a reward separates right from wrong, and how well it is calibrated: pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 
 def area_under_roc(rewards: Sequence[float], correct: Sequence[bool]) -> float:
-    """The probability in [0, 1] that a right one has a higher reward than a wrong one, ties counting half.
+    """The probability in [0, 1] that a right item has a higher reward than a wrong one; ties count half.
 
     NaN where all are right or all are wrong.
     """
@@ -31,11 +31,12 @@ def area_interval(
     """The 95 % bootstrap interval of `area_under_roc`.
 
     Args:
-        rewards: Of each one.
-        correct: Of each one.
-        groups: What belongs together and is drawn together, such as the steps of one solution; by default nothing.
-        rounds: Draws with replacement.
-        seed: Of the draws.
+        rewards: Per item.
+        correct: Per item.
+        groups: Which group each item belongs to, such as the solution of a step. Groups are drawn whole; by default
+            each item is drawn alone.
+        rounds: How many samples are drawn, with replacement.
+        seed: Of the random numbers.
 
     Returns:
         Lower and upper end; NaN where all are right or all are wrong.
@@ -73,7 +74,7 @@ class Area:
         *,
         rounds: int = 2000,
     ) -> "Area":
-        """Of these rewards; arguments as for `area_interval`."""
+        """The area of these rewards; the arguments are those of `area_interval`."""
         low, high = area_interval(rewards, correct, groups=groups, rounds=rounds)
         return cls(area_under_roc(rewards, correct), low, high)
 
@@ -82,7 +83,7 @@ class Area:
 
 
 def roc_curve(rewards: Sequence[float], correct: Sequence[bool]) -> tuple[list[float], list[float]]:
-    """The ROC curve: shares of the wrong and of the right ones that a threshold accepts, from the highest down."""
+    """The ROC curve: the shares of wrong and of right items that each threshold accepts, from the highest down."""
     values, labels = np.asarray(rewards, dtype=float), np.asarray(correct, dtype=bool)
     order = np.argsort(-values, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(values[order]) != 0, True))  # ties are accepted together
@@ -92,7 +93,7 @@ def roc_curve(rewards: Sequence[float], correct: Sequence[bool]) -> tuple[list[f
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The solutions whose rewards lie in one part of [0, 1]."""
+    """The items whose rewards lie in one part of [0, 1]."""
 
     low: float
     high: float
@@ -100,11 +101,11 @@ class Bin:
     reward: float
     """Mean reward."""
     right: float
-    """Share that is right."""
+    """Share of right ones."""
 
 
 def reliability(rewards: Sequence[float], correct: Sequence[bool], bins: int = 10) -> list[Bin]:
-    """The reliability table: for each tenth of [0, 1] with something in it, how often that is right."""
+    """The reliability table: for each bin of [0, 1] that is not empty, how often its items are right."""
     values, labels = np.asarray(rewards, dtype=float), np.asarray(correct, dtype=bool)
     part = np.minimum((values * bins).astype(int), bins - 1)
     return [
@@ -121,7 +122,7 @@ def reliability(rewards: Sequence[float], correct: Sequence[bool], bins: int = 1
 
 
 def expected_calibration_error(table: Sequence[Bin]) -> float:
-    """ECE in [0, 1]: the mean distance between reward and share of right ones, over the bins by their counts.
+    """ECE in [0, 1]: the mean distance between mean reward and share of right ones, bins weighted by their counts.
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599, equation 3.
     """

@@ -1,7 +1,7 @@
 """Reward models on a vLLM server.
 
-Prompts are sent as token ids, so that the server scores exactly what the recipe says. `vllm serve` returns the reward
-head's output at the last token from `/classify`, which uses the prefix cache. A model that vLLM serves only for
+Prompts are sent as token ids, so that the server scores exactly what the family composed. `vllm serve` returns the
+reward head's output at the last token from `/classify`, which uses the prefix cache. A model that vLLM serves only for
 token-wise pooling answers at `/pooling`, and encodes the whole prompt each time.
 https://docs.vllm.ai/en/latest/models/pooling_models.html
 """

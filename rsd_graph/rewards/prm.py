@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.control_tokens import neutralize
+from rsd_graph.data.cut_steps import group_cut_steps
 from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.family import ScoreLastStep
 from rsd_graph.state import Generation, Score, Step
@@ -84,14 +85,6 @@ def problem_text(messages: Sequence[BaseMessage]) -> str:
 
 
 def step_texts(steps: Sequence[Step], candidate: Generation) -> list[str]:
-    """The steps as a reward model sees them: one that a token limit cut is joined with its continuation."""
-    texts: list[str] = []
-    cut = False
+    """The steps as a reward model sees them: one that a token limit cut is one with what continues it."""
     everything: list[Step | Generation] = [*steps, candidate]
-    for each in everything:
-        if cut:
-            texts[-1] += each.text
-        else:
-            texts.append(each.text)
-        cut = each.finish == "length"
-    return texts
+    return ["".join(part.text for part in parts) for parts in group_cut_steps(everything)]

@@ -1,1 +1,1 @@
-"""Ways to decode, one file each."""
+"""Ways to decode, one file per strategy."""

@@ -1,4 +1,4 @@
-"""One model alone: it continues a solution step by step until it ends or a limit is reached."""
+"""One model alone: it continues a solution step by step until it ends or reaches a limit."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,38 @@ from rsd_graph.errors import ContextOverflowError
 from rsd_graph.next_step import conversation, is_blank, propose
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, Step, join_steps
+from rsd_graph.state import Author, Generation, Step, join_steps
 
 
 async def continue_solution(
-    model: StepGenerator, problem: str, steps: Sequence[Generation], settings: RSDSettings
+    model: StepGenerator,
+    problem: str,
+    steps: Sequence[Generation],
+    settings: RSDSettings,
+    role: Author = "draft",
 ) -> list[Generation]:
-    """The steps with which the model goes on behind `steps`, until it ends or a limit of the settings is reached."""
+    """Have the model continue a solution until it ends or a limit of the settings is reached.
+
+    Args:
+        model: Writes the steps.
+        problem: The problem to solve.
+        steps: The solution so far; these count towards the limits.
+        settings: The limits, how to sample, and the system prompt.
+        role: The model's role. Draft and target draw different random numbers from the same seed.
+
+    Returns:
+        The new steps alone. A context overflow ends the solution, as a limit does; a blank step is not kept.
+    """
     messages = conversation(settings, problem)
-    kept = [_kept(step) for step in steps]
+    kept = [_kept(step, role) for step in steps]
     written: list[Generation] = []
     while len(kept) < settings.max_steps and sum(step.tokens for step in kept) < settings.max_tokens:
         try:
-            step = await propose(model, "draft", messages, kept, settings)
+            step = await propose(model, role, messages, kept, settings)
         except ContextOverflowError:
             break
         if not is_blank(step):
-            kept.append(_kept(step))
+            kept.append(_kept(step, role))
             written.append(step)
         if step.finish == "eos" or is_blank(step):
             break
@@ -30,9 +45,9 @@ async def continue_solution(
 
 
 def response(steps: Sequence[Generation], settings: RSDSettings) -> str:
-    """The text that the steps make."""
+    """The response that the steps make."""
     return join_steps([_kept(step) for step in steps], settings.delimiter)
 
 
-def _kept(step: Generation) -> Step:
-    return Step(step.text, "draft", finish=step.finish, tokens=step.usage.completion)
+def _kept(step: Generation, role: Author = "draft") -> Step:
+    return Step(step.text, role, finish=step.finish, tokens=step.usage.completion)

@@ -1,4 +1,4 @@
-"""The draft in plain transformers: tokens, hidden states, and the part of it that is trained."""
+"""The draft in plain transformers: its tokens, its hidden states, and its layers, to train and to export."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ from rsd_graph.rewards.trained.gguf import NAMES
 PROJECTIONS = tuple(NAMES)
 """A layer's weight matrices."""
 ARCHITECTURES = ("llama", "qwen2")
-"""Model types whose layers, final norm and logits this module, `rewards.trained.gguf` and `export` know."""
+"""Model types whose layers, final norm and logits are known here, in `rewards.trained.gguf` and in `export`."""
 
 
 class Backbone:
     """A draft model, loaded in float32.
 
     Args:
-        path: A GGUF file, whose quantised weights are taken as they are, or a folder with a Hugging Face checkpoint.
+        path: A GGUF file, whose weights are dequantised, or a folder with a Hugging Face checkpoint.
 
     Raises:
-        WeightsError: it cannot be read, or has another architecture than Llama's or Qwen2's.
+        WeightsError: it cannot be read, or its architecture is neither Llama's nor Qwen2's.
     """
 
     def __init__(self, path: Path) -> None:
         source = _source(path)
-        logging.disable_progress_bar()  # there is one already
+        logging.disable_progress_bar()  # the caller reports progress
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(**source)
             self.model: Any = AutoModelForCausalLM.from_pretrained(**source, **_dense(path), dtype=torch.float32)
@@ -50,11 +50,11 @@ class Backbone:
 
     @property
     def depth(self) -> int:
-        """Layers of the model."""
+        """Number of layers."""
         return len(self._layers)
 
     def parameters(self, layers: int) -> int:
-        """Number of parameters of a model with so many of the layers; input embeddings, a mere table, left out."""
+        """Number of parameters of a model with so many of the layers, without the input embeddings, a lookup table."""
         kept = [*self._layers[:layers].parameters(), self._norm.weight, self.model.get_output_embeddings().weight]
         return sum(weight.numel() for weight in kept)
 
@@ -64,18 +64,18 @@ class Backbone:
         return fingerprint(self.prompt(SAMPLE))
 
     def prompt(self, problem: str) -> list[int]:
-        """Token ids of the conversation that a solution answers."""
+        """Token ids of the conversation that a solution of this problem answers."""
         turns = opening(SYSTEM_PROMPT, problem)
         tokens: list[int] = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
         return tokens
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, as a continuation."""
+        """Token ids of a text that continues another."""
         tokens: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return tokens
 
     def direction(self) -> Tensor:
-        """Difference of the two label tokens' rows of the output matrix, shape (hidden size,)."""
+        """The label direction: the output matrix's row of Yes less that of No, shape (hidden size,)."""
         yes, no = (self.encode(label)[0] for label in LABELS)
         weight = self.model.get_output_embeddings().weight
         return weight[yes] - weight[no]
@@ -85,18 +85,33 @@ class Backbone:
         return self._norm
 
     def states(self, tokens: Sequence[int], layers: Sequence[int]) -> list[Tensor]:
-        """Hidden states behind each of these numbers of layers, before any norm, shape (tokens, hidden size) each."""
+        """Hidden states after each of these numbers of layers, before any norm, shape (tokens, hidden size) each."""
         self._use(0, max(layers), nn.Identity())
-        with torch.inference_mode():
-            found = self._body(input_ids=torch.tensor([list(tokens)]), use_cache=False, output_hidden_states=True)
-        return [found.hidden_states[layer][0] for layer in layers]
+        kept: dict[int, Tensor] = {}
+
+        def keep(layer: int, output: Any) -> None:
+            kept[layer] = (output[0] if isinstance(output, tuple) else output)[0]
+
+        # not `output_hidden_states`: transformers prepares for it once, with the layers that are in use at that time
+        modules = [self._body.get_input_embeddings(), *self._layers]
+        hooks = [
+            modules[layer].register_forward_hook(lambda _module, _inputs, output, layer=layer: keep(layer, output))
+            for layer in set(layers)
+        ]
+        try:
+            with torch.inference_mode():
+                self._body(input_ids=torch.tensor([list(tokens)]), use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [kept[layer] for layer in layers]
 
     def top(self, first: int, last: int, states: Tensor, mask: Tensor) -> Tensor:
-        """Run the layers from `first` to before `last` on hidden states that `states` gave.
+        """Run the layers from `first` to before `last` on hidden states from `states`.
 
         Args:
-            first: Layers that the states have gone through.
-            last: Layers to go through in all.
+            first: How many layers the hidden states have gone through.
+            last: How many layers they are to go through in all.
             states: Shape (batch, tokens, hidden size), padded on the right.
             mask: 1 where there is a token, shape (batch, tokens).
 
@@ -108,55 +123,34 @@ class Backbone:
         self._use(first, last, nn.Identity())
         return self._body(inputs_embeds=states, attention_mask=mask, use_cache=False).last_hidden_state
 
-    def weight(self, name: str) -> Tensor:
-        """One weight matrix, such as `layers.12.self_attn.q_proj`."""
+    def linear(self, name: str) -> nn.Module:
+        """One weight matrix's layer, by a name such as `layers.12.self_attn.q_proj`."""
         _, index, path = name.split(".", 2)
-        return self._layers[int(index)].get_submodule(path).weight
+        return self._layers[int(index)].get_submodule(path)
+
+    def replace(self, name: str, module: nn.Module) -> None:
+        """Put another module in the place of this layer, whose name is as for `linear`."""
+        _, index, parent, attribute = name.split(".")
+        setattr(self._layers[int(index)].get_submodule(parent), attribute, module)
 
     def cut(self, layers: int) -> Any:
-        """The model with its first layers alone, for good."""
+        """Keep the first layers alone, permanently, and return the model."""
         self._use(0, layers, self._norm)
         self.model.config.num_hidden_layers = layers
         if getattr(self.model.config, "layer_types", None):
             self.model.config.layer_types = self.model.config.layer_types[:layers]
         return self.model
 
-    def adapt(self, first: int, last: int, rank: int) -> dict[str, "LowRank"]:
-        """Put a low-rank change, as yet zero, on every weight of the layers from `first` to before `last`."""
-        changes = {}
-        for index in range(first, last):
-            for name in PROJECTIONS:
-                parent = self._layers[index].get_submodule(name.split(".")[0])
-                change = LowRank(parent.get_submodule(name.split(".")[1]), rank)
-                setattr(parent, name.split(".")[1], change)
-                changes[f"layers.{index}.{name}"] = change
-        return changes
-
     def _use(self, first: int, last: int, norm: nn.Module) -> None:
         self._body.layers = self._layers[first:last]
         self._body.norm = norm
 
 
-class LowRank(nn.Module):
-    """A frozen linear layer and a low-rank change of it: `W x + up (down x)` (LoRA, arXiv 2106.09685)."""
-
-    def __init__(self, linear: nn.Module, rank: int) -> None:
-        super().__init__()
-        inputs, outputs = linear.in_features, linear.out_features
-        self.linear = linear
-        self.down = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
-        self.up = nn.Parameter(torch.zeros(outputs, rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Both together."""
-        return self.linear(x) + x @ self.down.T @ self.up.T
-
-
 def check_architecture(path: Path) -> None:
-    """Refuse a model that cannot be trained, before any work is put into it; reads its configuration alone.
+    """Refuse a model that cannot be trained, before any work is done. Only its configuration is read.
 
     Raises:
-        WeightsError: it cannot be read, or has another architecture than Llama's or Qwen2's.
+        WeightsError: it cannot be read, or its architecture is neither Llama's nor Qwen2's.
     """
     try:
         found = AutoConfig.from_pretrained(**_source(path)).model_type
@@ -166,10 +160,10 @@ def check_architecture(path: Path) -> None:
 
 
 def identity(path: Path) -> str:
-    """What tells a model from others and from other quantisations: `Base.sha256`.
+    """A hash that differs between models and between quantisations of one: `Base.sha256`.
 
     Raises:
-        WeightsError: the folder holds no weights that could tell.
+        WeightsError: the folder holds no weights in the safetensors format.
     """
     if path.is_file():
         return sha256_of(path)
@@ -190,14 +184,14 @@ def _require_known(path: Path, architecture: str) -> None:
 
 
 def _source(path: Path) -> dict[str, Any]:
-    """The arguments by which transformers finds the model."""
+    """The arguments that make transformers find the model."""
     if path.is_file():
         return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     return {"pretrained_model_name_or_path": path}
 
 
 def _dense(path: Path) -> dict[str, Any]:
-    """The argument that makes ordinary numbers of a GGUF file's weights, for versions of transformers that need it."""
+    """The argument to dequantise a GGUF file's weights, for the versions of transformers that need one."""
     import transformers
 
     config = getattr(transformers, "GgufConfig", None) if path.is_file() else None

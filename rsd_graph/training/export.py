@@ -1,4 +1,4 @@
-"""A trained reward as a Hugging Face checkpoint, which vLLM serves like any language model."""
+"""Export a trained reward as a Hugging Face checkpoint, which vLLM serves like any language model."""
 
 import json
 from pathlib import Path
@@ -15,26 +15,26 @@ from rsd_graph.training.backbone import Backbone
 def export(reward: RewardFile, base: Path, folder: Path) -> None:
     """Write the base's first layers with the reward merged in, in float32, and its tokenizer.
 
-    Half precision rounds the reading's large and opposed numbers: serve it with `--dtype float32`.
+    Serve it with `--dtype float32`: half precision rounds the probe's large numbers of opposite signs.
 
     Args:
         reward: The reward.
-        base: What it was trained on: a GGUF file or a folder.
-        folder: Made if it is not there.
+        base: The model that it was trained on: a GGUF file or a folder.
+        folder: Created if it does not exist.
 
     Raises:
         RewardError: the base is another model, or another quantisation of it.
-        WeightsError: the base cannot be read, or the folder not written.
+        WeightsError: the base cannot be read, or the folder cannot be written.
     """
     backbone = Backbone(base)
     require_base(reward, backbone.base.name, backbone.base.sha256)
     with torch.no_grad():
         for name, (down, up) in reward.updates.items():
-            backbone.weight(name).add_(torch.from_numpy(up).float() @ torch.from_numpy(down).float())
+            backbone.linear(name).weight.add_(torch.from_numpy(up).float() @ torch.from_numpy(down).float())
         backbone.norm().weight.copy_(torch.from_numpy(reward.norm))
     try:
         backbone.cut(reward.card.layers).save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
         (folder / "reward_card.json").write_text(json.dumps(reward.card.model_dump(), indent=1))
-    except (OSError, SafetensorError) as error:  # the latter where the disk is full
+    except (OSError, SafetensorError) as error:  # SafetensorError: the disk is full
         raise WeightsError(f"cannot write the checkpoint {folder}: {error}") from error

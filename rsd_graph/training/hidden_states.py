@@ -1,7 +1,7 @@
-"""Solutions as the backbone reads them: hidden states of every token, kept on disk, one file a solution."""
+"""Hidden states of the backbone at every token of a solution, kept on disk, one file per solution."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsd_graph._internal.files import atomic_path
+from rsd_graph._internal.progress import Progress, silent
 from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import WeightsError
 from rsd_graph.rewards.confidence import surprisal
@@ -19,65 +21,66 @@ from rsd_graph.training.labels import Labels
 
 @dataclass(frozen=True, slots=True)
 class SolutionStates:
-    """One solution, read."""
+    """One solution, ready to train on."""
 
     problem: str
-    states: Tensor
-    """Float16, shape (tokens, hidden size): of the response, and of the conversation before it."""
+    hidden: Tensor
+    """Hidden states in float16, shape (tokens, hidden size): of the conversation and the response."""
     ends: Tensor
     """Index of each step's last token, its delimiter's."""
     labels: Tensor
-    """Of each step: 1 right, 0 wrong, in between where it was sampled, NaN where it is not known."""
+    """Per step: 1 right, 0 wrong, in between where it was sampled, NaN where it is not known."""
     correct: bool
     """Whether the final answer is right."""
     surprisals: Tensor | None = None
-    """Of each step, in nats; None where the solution was recorded without log-probabilities."""
+    """Per step, in nats; None where the solution was recorded without log-probabilities."""
 
 
-def read(
+def compute_hidden_states(
     backbone: Backbone,
     solutions: Sequence[Solution],
     labels: Sequence[Labels],
     layers: int,
     folder: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress = silent,
 ) -> list[SolutionStates]:
-    """Read every solution that the folder does not hold yet.
+    """Run the backbone over every solution that the folder does not hold yet.
 
     Args:
         backbone: The draft.
-        solutions: What to read.
+        solutions: What to run it over.
         labels: Of each solution's steps.
-        layers: Layers to go through.
-        folder: Holds a file a solution, named by its identity; it belongs to this draft and this number of layers.
-        progress: Told how many are read, and how many there are.
+        layers: How many layers to run.
+        folder: Holds one file per solution, named by its identity; it belongs to this draft and number of layers.
+        progress: Told how many solutions are done.
 
     Raises:
         WeightsError: a file of the folder is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    read_so_far = []
-    for index, (solution, own) in enumerate(zip(solutions, labels, strict=True)):
-        progress(index, len(solutions))
+    computed = []
+    for index, (solution, own_labels) in enumerate(zip(solutions, labels, strict=True)):
+        progress("computing hidden states", index, len(solutions))
         tokens, ends = tokenized(backbone, solution)
-        file = folder / f"{solution.identity}.npy"
-        if file.exists():
-            try:
-                states = torch.from_numpy(np.load(file))
-            except (OSError, ValueError, EOFError) as error:
-                raise WeightsError(f"{file} is damaged ({error}): delete it, and it is made again") from error
-        else:
-            states = backbone.states(tokens, [layers])[0].to(torch.float16)
-            unfinished = file.with_suffix(".unfinished")
-            with unfinished.open("wb") as out:
-                np.save(out, states.numpy())
-            unfinished.replace(file)
-        known = torch.tensor([math.nan if label is None else label for label in own])
-        read_so_far.append(
-            SolutionStates(solution.problem, states, torch.tensor(ends), known, solution.correct, _surprisals(solution))
+        hidden = _kept_or_computed(folder / f"{solution.identity}.npy", backbone, tokens, layers)
+        known = torch.tensor([math.nan if label is None else label for label in own_labels])
+        computed.append(
+            SolutionStates(solution.problem, hidden, torch.tensor(ends), known, solution.correct, _surprisals(solution))
         )
-    progress(len(solutions), len(solutions))
-    return read_so_far
+    progress("computing hidden states", len(solutions), len(solutions))
+    return computed
+
+
+def _kept_or_computed(file: Path, backbone: Backbone, tokens: Sequence[int], layers: int) -> Tensor:
+    if file.exists():
+        try:
+            return torch.from_numpy(np.load(file))
+        except (OSError, ValueError, EOFError) as error:
+            raise WeightsError(f"{file} is damaged ({error}): delete it and rerun to compute it again") from error
+    hidden = backbone.states(tokens, [layers])[0].to(torch.float16)
+    with atomic_path(file) as unfinished, unfinished.open("wb") as out:
+        np.save(out, hidden.numpy())
+    return hidden
 
 
 def _surprisals(solution: Solution) -> Tensor | None:

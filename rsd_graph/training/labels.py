@@ -1,37 +1,40 @@
-"""Which steps are right: from the final answer alone, or from how solutions go on behind each step.
+"""Which steps are right: from the final answer alone, or from what becomes of continuations after each step.
 
-`answer` takes every step of a solution for what its final answer is: cheap, and wrong for the first steps of most wrong
+`answer` gives every step the correctness of the final answer. It is cheap, and wrong for the first steps of most wrong
 solutions.
 
-`monte-carlo` has the draft continue behind each step several times, as Math-Shepherd does (arXiv 2312.08935, section
-3.2, soft estimation): the label is the share of continuations that end at the right answer.
+`monte-carlo` has the draft continue after each step several times, as Math-Shepherd does (arXiv 2312.08935, section
+3.2, soft estimation). The label is the share of continuations that end at the right answer.
 
-`target` looks for the step that a wrong solution fails at: the first one behind which the target model, greedily, does
-not get to the right answer any more. Halving finds it in few continuations, as OmegaPRM does (arXiv 2406.06592, section
-3.2). Steps before it are right and it is wrong; of what comes behind, and of problems that the target cannot solve
-either, nothing is known. It is the question that RSD has: would the target's hand have helped here?
+`target` looks for the step at which a wrong solution fails: the first one after which the target model, greedily, no
+longer reaches the right answer. Binary search finds it in few continuations, as in OmegaPRM (arXiv 2406.06592, section
+3.2). The steps before it are right and it is wrong. The steps after it are not labelled, nor is any step of a problem
+that the target cannot solve. This is the question that RSD asks: would the target's help have mattered here?
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from rsd_graph._internal.files import Journal
+from rsd_graph._internal.progress import Progress, silent
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.data.solutions import Solution
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Author
 from rsd_graph.strategies.single import continue_solution, response
 from rsd_graph.training.samples import CONCURRENCY
 
 Labelling = Literal["answer", "monte-carlo", "target"]
 Labels = Sequence[float | None]
-"""Of a solution's steps: 1 right, 0 wrong, in between where it was sampled, None where it is not known."""
+"""Per step of a solution: 1 right, 0 wrong, in between where it was sampled, None where it is not known."""
 
 
 def by_answer(solutions: Sequence[Solution]) -> list[Labels]:
-    """The final answer's correctness, for every step."""
+    """Every step's label is the final answer's correctness."""
     return [[float(solution.correct)] * len(solution.steps) for solution in solutions]
 
 
@@ -41,20 +44,19 @@ async def by_continuation(
     continuations: int,
     settings: RSDSettings,
     file: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress = silent,
 ) -> list[Labels]:
     """For every step but the last, the share of the model's continuations that end at the right answer.
 
-    The last step's label is the solution's own correctness. What the file holds is not asked for again.
+    The last step's label is the solution's own correctness. Solutions that the journal holds are not labelled again.
     """
 
     async def label(solution: Solution) -> Labels:
         shares = []
         for kept in range(1, len(solution.steps)):
             seeds = range(settings.seed, settings.seed + continuations)
-            ended = await asyncio.gather(
-                *(_ends_right(model, solution, kept, settings.model_copy(update={"seed": seed})) for seed in seeds)
-            )
+            various = [settings.model_copy(update={"seed": seed}) for seed in seeds]
+            ended = await asyncio.gather(*(_ends_right(model, "draft", solution, kept, each) for each in various))
             shares.append(sum(ended) / continuations)
         return [*shares, float(solution.correct)]
 
@@ -66,23 +68,23 @@ async def by_first_error(
     solutions: Sequence[Solution],
     settings: RSDSettings,
     file: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress = silent,
 ) -> list[Labels]:
-    """Of wrong solutions, the step behind which the model fails for the first time; all steps of right ones are right.
+    """Find the first step of each wrong solution after which the model fails. All steps of right solutions are right.
 
-    What the file holds is not asked for again.
+    Solutions that the journal holds are not labelled again.
     """
 
     async def label(solution: Solution) -> Labels:
         count = len(solution.steps)
         if solution.correct:
             return [1.0] * count
-        if not await _ends_right(model, solution, 0, settings):
+        if not await _ends_right(model, "target", solution, 0, settings):
             return [None] * count
         good, bad = 0, count
         while bad - good > 1:
             middle = (good + bad) // 2
-            if await _ends_right(model, solution, middle, settings):
+            if await _ends_right(model, "target", solution, middle, settings):
                 good = middle
             else:
                 bad = middle
@@ -91,10 +93,10 @@ async def by_first_error(
     return await _labelled(solutions, label, file, progress)
 
 
-async def _ends_right(model: StepGenerator, solution: Solution, kept: int, settings: RSDSettings) -> bool:
-    """Whether the model, behind so many steps, gets to the right answer."""
+async def _ends_right(model: StepGenerator, role: Author, solution: Solution, kept: int, settings: RSDSettings) -> bool:
+    """Whether the model reaches the right answer after so many of the solution's steps."""
     steps = solution.steps[:kept]
-    steps = (*steps, *await continue_solution(model, solution.problem, steps, settings))
+    steps = (*steps, *await continue_solution(model, solution.problem, steps, settings, role))
     return await asyncio.to_thread(same_answer, extract_answer(response(steps, settings)), solution.reference)
 
 
@@ -102,9 +104,9 @@ async def _labelled(
     solutions: Sequence[Solution],
     label: Callable[[Solution], Coroutine[Any, Any, Labels]],
     file: Path,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> list[Labels]:
-    """Each solution's labels, several solutions at a time; the file keeps them by the solutions' identities."""
+    """The labels of each solution, several solutions at a time. The journal keeps them by the solutions' identities."""
     journal = Journal(file)
     done = {record["solution"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
@@ -114,6 +116,6 @@ async def _labelled(
             return {"solution": identity, "labels": await label(solution)}
 
     unknown = {solution.identity: solution for solution in solutions if solution.identity not in done}
-    await journal.fill([work(*item) for item in unknown.items()], progress)
+    await journal.fill([work(*item) for item in unknown.items()], partial(progress, "labelling steps"))
     labels: dict[str, Labels] = {record["solution"]: record["labels"] for record in journal.records}
     return [labels[solution.identity] for solution in solutions]

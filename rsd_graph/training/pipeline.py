@@ -1,236 +1,196 @@
-"""The whole recipe, stage after stage, in a folder that a stopped run goes on in."""
+"""The stages of a training run, in order: sample, label, compute hidden states, train, calibrate."""
 
-import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from rsd_graph._internal.files import write_atomically
+from rsd_graph._internal.progress import Progress, silent
 from rsd_graph.data.problems import Problem
-from rsd_graph.data.solutions import Solution, joined, read_solutions
+from rsd_graph.data.solutions import Solution, merge_cut_steps, read_solutions
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.rewards.trained.file import RewardFile
 from rsd_graph.rewards.trained.format import Card
-from rsd_graph.settings import RSDSettings
 from rsd_graph.training.backbone import Backbone
-from rsd_graph.training.fitting import Plan, fit, split
-from rsd_graph.training.hidden_states import read
-from rsd_graph.training.labels import Labelling, Labels, by_answer, by_continuation, by_first_error
-from rsd_graph.training.samples import sample
+from rsd_graph.training.fit import Fit, fit, split
+from rsd_graph.training.hidden_states import compute_hidden_states
+from rsd_graph.training.labels import Labels, by_answer, by_continuation, by_first_error
+from rsd_graph.training.options import Hyperparameters, Options
+from rsd_graph.training.samples import sample, with_references
+from rsd_graph.training.workdir import WorkDir
 
 HELD_OUT = 0.2
-"""Share of the problems to choose and calibrate by."""
+"""Share of the problems that are held out, to choose and calibrate on."""
 CONTINUATION_TEMPERATURE = 0.7
-"""Of Monte-Carlo continuations, which have to differ."""
-FREE = {"limit", "layers", "family", "changed", "rank", "epochs"}
-"""Options that may differ between runs in one folder: what earlier ones have written serves all of them."""
+"""Of Monte Carlo continuations, which must differ."""
 
 
-class Options(BaseModel):
-    """What makes a run what it is."""
+class Models(Protocol):
+    """The models that write solutions and continuations."""
 
-    model_config = ConfigDict(extra="forbid")
+    @property
+    def draft(self) -> StepGenerator:
+        """Writes the solutions, and continues them for labels by `monte-carlo`."""
+        ...
 
-    limit: int = Field(default=1000, ge=1)
-    """Problems to sample, taken at random."""
-    labels: Labelling = "answer"
-    continuations: int = Field(default=4, ge=1)
-    """Of each step, for `monte-carlo`."""
-    layers: float = Field(default=0.58, gt=0, le=1)
-    """Share of the draft's layers that are kept."""
-    family: Literal["lora", "probe"] = "lora"
-    """Change the last of those, or only read the state behind them."""
-    changed: int = Field(default=4, ge=1)
-    """Layers that `lora` changes."""
-    rank: int = Field(default=8, ge=1)
-    epochs: int = Field(default=3, ge=1)
-    temperature: float = Field(default=0.0, ge=0, le=2)
-    """Of the solutions: as the reward's user will have the draft write."""
-    max_tokens: int = Field(default=600, ge=1)
-    """Of one solution."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-
-    def plan(self, depth: int) -> Plan:
-        """How to train a draft of so many layers."""
-        last = max(1, round(depth * self.layers))
-        first = last
-        if self.family == "lora":
-            first = min(last, max(1, last - self.changed))  # the embeddings alone are no state worth keeping
-        return Plan(first=first, last=last, rank=self.rank, epochs=self.epochs, seed=self.seed)
-
-    def settings(self) -> RSDSettings:
-        """Settings of the sampling."""
-        return RSDSettings(temperature=self.temperature, max_tokens=self.max_tokens, seed=self.seed)
-
-
-class Watch(Protocol):
-    """Whoever watches the training."""
-
-    def stage(self, name: str, done: float, total: float) -> None:
-        """So much of this stage is done."""
+    @property
+    def target(self) -> StepGenerator:
+        """Continues solutions for labels by `target`."""
         ...
 
 
-class Folder:
-    """Where runs of one draft on the same problems keep what they have done.
+MakeModels = Callable[[AbstractSet[Literal["draft", "target"]]], AbstractAsyncContextManager[Models]]
+"""Makes the models of these roles, and closes them at the end; the other roles' servers may be down."""
+
+
+async def gather(
+    make_models: MakeModels,
+    problems: Sequence[Problem],
+    solutions: Sequence[Solution] | None,
+    options: Options,
+    workdir: WorkDir,
+    progress: Progress = silent,
+) -> tuple[list[Solution], list[Labels]]:
+    """The first two stages: solutions to train on, and the labels of their steps.
 
     Args:
-        path: Made if it is not there.
+        make_models: Called once, and only where a model has work to do.
+        problems: What to solve; with `solutions`, where to look up right answers.
+        solutions: What the draft has written already; None to sample.
         options: Of this run.
-        made_of: What tells the draft, the data and, where it labels, the target from others.
+        workdir: Keeps solutions and labels.
+        progress: Told about both stages.
 
     Raises:
-        ConfigurationError: it holds what runs with other options have written, or cannot be written.
+        ConfigurationError: there is no solution, or a right answer that the labels need is not known.
     """
-
-    def __init__(self, path: Path, options: Options, made_of: dict[str, str]) -> None:
-        self.path = path
-        wanted = {**options.model_dump(exclude=FREE), **made_of}
-        note = path / "run.json"
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not note.exists():
-                write_atomically(note, json.dumps(wanted, indent=1).encode())
-            found = json.loads(note.read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
-        if other := [key for key in wanted if found.get(key) != wanted[key]]:
-            key = other[0]
-            takes = f" (--solutions {self.solutions} takes what was solved)" if self.solutions.exists() else ""
-            raise ConfigurationError(
-                f"{path} holds a run with {key} = {found.get(key)}, and this one has {wanted[key]}: go on with the "
-                f"same, or choose another folder with --work{takes}"
-            )
-
-    @property
-    def solutions(self) -> Path:
-        """What the draft wrote."""
-        return self.path / "solutions.jsonl"
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other runs out.
-
-        Raises:
-            ConfigurationError: one is at work in the folder.
-        """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ConfigurationError(
-                f"another run is at work in {self.path}: wait for it, or choose another folder with --work"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    roles: set[Literal["draft", "target"]] = set()
+    if solutions is None or options.labels == "monte-carlo":
+        roles.add("draft")
+    if options.labels == "target":
+        roles.add("target")
+    if not roles:
+        known = ready(solutions or [])
+        return known, by_answer(known)
+    async with make_models(roles) as models:
+        if solutions is None:
+            solutions = await sample_solutions(models.draft, problems, options, workdir, progress)
+        known = ready(solutions)
+        if options.labels == "answer":
+            return known, by_answer(known)
+        known = with_references(known, problems)
+        model = models.target if options.labels == "target" else models.draft
+        return known, await label_steps(model, known, options, workdir, progress)
 
 
 async def sample_solutions(
-    draft: StepGenerator, problems: Sequence[Problem], options: Options, folder: Folder, watch: Watch
+    draft: StepGenerator,
+    problems: Sequence[Problem],
+    options: Options,
+    workdir: WorkDir,
+    progress: Progress = silent,
 ) -> list[Solution]:
-    """The first stage: a solution of each chosen problem that the folder holds none of.
+    """The first stage: a solution of each chosen problem that the folder does not hold yet.
 
-    The first so many of one random order: a larger limit adds to what a smaller one has chosen.
+    The problems are the first ones of a fixed random order: a larger limit adds to those that a smaller one chose.
     """
     order = list(problems)
     random.Random(options.seed).shuffle(order)  # noqa: S311  # repeatable, not secret
     chosen = order[: options.limit]
-    await sample(draft, chosen, options.settings(), folder.solutions, _stage(watch, "solving problems"))
+    await sample(draft, chosen, options.settings(), workdir.solutions, progress)
     wanted = {problem.text for problem in chosen}
-    return [solution for solution in read_solutions(folder.solutions) if solution.problem in wanted]
+    return [solution for solution in read_solutions(workdir.solutions) if solution.problem in wanted]
 
 
 async def label_steps(
-    model: StepGenerator | None, solutions: list[Solution], options: Options, folder: Folder, watch: Watch
+    model: StepGenerator,
+    solutions: Sequence[Solution],
+    options: Options,
+    workdir: WorkDir,
+    progress: Progress = silent,
 ) -> list[Labels]:
-    """The second stage: which steps are right.
+    """The second stage, for labels by continuation: which steps are right.
 
     Args:
-        model: What continues; None takes the final answer for the label.
-        solutions: As `ready` returns them.
+        model: Continues the solutions: the target for `target`, the draft for `monte-carlo`.
+        solutions: As `ready` returns them, with references.
         options: Of this run.
-        folder: Keeps the labels.
-        watch: Told how far it is.
+        workdir: Keeps the labels.
+        progress: Told how many solutions are labelled.
     """
-    if model is None:
-        return by_answer(solutions)
-    settings, file = options.settings(), folder.path / "labels.jsonl"
-    progress = _stage(watch, "labelling steps")
+    settings = options.settings()
     if options.labels == "target":
         greedy = settings.model_copy(update={"temperature": 0.0})
-        return await by_first_error(model, solutions, greedy, file, progress)
+        return await by_first_error(model, solutions, greedy, workdir.labels, progress)
     various = settings.model_copy(update={"temperature": CONTINUATION_TEMPERATURE})
-    return await by_continuation(model, solutions, options.continuations, various, file, progress)
+    return await by_continuation(model, solutions, options.continuations, various, workdir.labels, progress)
 
 
 def train(
-    draft: Path, solutions: list[Solution], labels: Sequence[Labels], options: Options, folder: Folder, watch: Watch
+    draft: Path,
+    solutions: Sequence[Solution],
+    labels: Sequence[Labels],
+    options: Options,
+    workdir: WorkDir,
+    progress: Progress = silent,
 ) -> RewardFile:
-    """The last stages: read, train, calibrate.
+    """The last stages: compute hidden states, train, calibrate.
 
     Args:
         draft: A GGUF file or a Hugging Face folder.
         solutions: As `ready` returns them.
         labels: Of their steps.
         options: Of this run.
-        folder: Keeps what was read, and every epoch.
-        watch: Told how far it is.
+        workdir: Keeps the hidden states and every epoch.
+        progress: Told about each stage.
 
     Raises:
         ConfigurationError: there is too little to train on.
     """
-    watch.stage("loading the draft", 0, 1)
+    progress("loading the draft", 0, 1)
     backbone = Backbone(draft)
-    watch.stage("loading the draft", 1, 1)
-    plan = options.plan(backbone.depth)
-    parameters = backbone.parameters(plan.last)  # before training puts its own beside them
-    states = read(
-        backbone,
-        solutions,
-        labels,
-        plan.first,
-        folder.path / f"states-{plan.first}",
-        _stage(watch, "reading the solutions"),
-    )
-    training, held_out = split(states, HELD_OUT, options.seed)
-    fitted = fit(
-        backbone,
-        training,
-        held_out,
-        plan,
-        folder.path / "adapter.pt",
-        lambda part: watch.stage("training", part, 1),
-    )
-    watch.stage("training", 1, 1)
-    figures: dict[str, Any] = {
-        "solutions": len(solutions),
-        "right": sum(solution.correct for solution in solutions),
-        "labels": options.labels,
-        **fitted.figures,
-    }
-    card = Card(
+    progress("loading the draft", 1, 1)
+    chosen = options.hyperparameters(backbone.depth)
+    parameters = backbone.parameters(chosen.last)  # before LoRA adds its own
+    folder = workdir.hidden_states(chosen.first)
+    computed = compute_hidden_states(backbone, solutions, labels, chosen.first, folder, progress)
+    training, held_out = split(computed, HELD_OUT, options.seed)
+    fitted = fit(backbone, training, held_out, chosen, workdir.checkpoint, progress)
+    card = _card(backbone, parameters, fitted, chosen, options, solutions)
+    return RewardFile(card, fitted.scale, fitted.updates)
+
+
+def _card(
+    backbone: Backbone,
+    parameters: int,
+    fitted: Fit,
+    chosen: Hyperparameters,
+    options: Options,
+    solutions: Sequence[Solution],
+) -> Card:
+    lora = chosen.first < chosen.last
+    return Card(
         base=backbone.base,
-        family="lora" if plan.first < plan.last else "probe",
-        layers=plan.last,
+        family="lora" if lora else "probe",
+        layers=chosen.last,
         parameters=parameters,
         centre=fitted.centre,
         template=backbone.template,
-        rank=plan.rank if plan.first < plan.last else 0,
+        rank=chosen.rank if lora else 0,
         seed=options.seed,
         curve=fitted.curve,
-        training={**figures, "rsd-graph": version("rsd-graph")},
+        training={
+            "solutions": len(solutions),
+            "right": sum(solution.correct for solution in solutions),
+            "labels": options.labels,
+            **fitted.figures,
+            "rsd-graph": version("rsd-graph"),
+        },
     )
-    return RewardFile(card, fitted.scale, fitted.updates)
 
 
 def ready(solutions: Sequence[Solution]) -> list[Solution]:
@@ -241,8 +201,4 @@ def ready(solutions: Sequence[Solution]) -> list[Solution]:
     """
     if not solutions:
         raise ConfigurationError("there is no solution with a step to train on")
-    return sorted(map(joined, solutions), key=lambda solution: solution.identity)
-
-
-def _stage(watch: Watch, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: watch.stage(name, done, total)
+    return sorted(map(merge_cut_steps, solutions), key=lambda solution: solution.identity)

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path) -> None:
     """A full disk, or a folder in the way, is an OSError, and the file is as it was."""
     file = tmp_path / "file.json"
     file.write_bytes(b"old")
-    (tmp_path / "file.unfinished").mkdir()
+    (tmp_path / f"file.json.{os.getpid()}.unfinished").mkdir()
     with pytest.raises(OSError, match="unfinished"):
         write_atomically(file, b"new")
     assert file.read_bytes() == b"old"

@@ -1,12 +1,10 @@
-import json
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rsd_graph import Generation, TokenUsage
-from rsd_graph.data.solutions import Solution, read_solutions
+from rsd_graph import Generation
+from rsd_graph.data.solutions import Solution
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.calibration import fit_confidence, fit_steps
 from rsd_graph.rewards.confidence import ConfidenceReward
@@ -46,19 +44,3 @@ def test_too_few_solutions_are_refused() -> None:
     """And the message says how many there are."""
     with pytest.raises(ConfigurationError, match="got 0 right and 30 wrong"):
         fit_confidence([Solution("p", (Generation("s", "eos", logprobs=(-1.0,)),), False)] * 30)
-
-
-def test_recorded_solutions_are_read(tmp_path: Path) -> None:
-    """One JSON object a line; a solution without steps tells nothing."""
-    record = {"problem": "p", "correct": True, "steps": [{"text": "s", "finish": "eos", "logprobs": [-1]}]}
-    file = tmp_path / "solutions.jsonl"
-    file.write_text(json.dumps(record) + "\n" + json.dumps(record | {"steps": []}) + "\n")
-    assert read_solutions(file) == [Solution("p", (Generation("s", "eos", TokenUsage(completion=1), (-1.0,)),), True)]
-
-
-def test_a_damaged_record_is_named(tmp_path: Path) -> None:
-    """File and line are in the message."""
-    file = tmp_path / "solutions.jsonl"
-    file.write_text('{"problem": "p"')
-    with pytest.raises(ConfigurationError, match=r"solutions\.jsonl, line 1"):
-        read_solutions(file)

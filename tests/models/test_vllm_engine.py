@@ -191,7 +191,7 @@ def test_a_step_ends_where_the_context_does(vllm: type[FakeAsyncLLM]) -> None:
 
 
 def test_the_head_is_read_without_activation(vllm: type[FakeAsyncLLM]) -> None:
-    """The recipe applies it; a prompt may fill the whole context."""
+    """The family applies it; a prompt may fill the whole context."""
     vllm.outputs = [SimpleNamespace(outputs=SimpleNamespace(data=Numbers([-1.5])), num_cached_tokens=3)]
     engine = OfflineEngine("model")
     assert asyncio.run(engine.head([7] * 16)) == Reading((-1.5,), TokenUsage(16, 3))

@@ -28,7 +28,7 @@ def call(server: FakeServer, do: Callable[[VLLMScorer], Coroutine[Any, Any, Any]
 
 
 def test_the_head_is_read_at_the_last_token(server: FakeServer) -> None:
-    """Without activation: the recipe applies it."""
+    """Without activation: the family applies it."""
     server.answer("/classify", {"data": [{"probs": [-1.5]}], "usage": USAGE})
     assert call(server, lambda engine: engine.head([1, 2, 3])) == Reading((-1.5,), TokenUsage(prompt=3))
     assert server.bodies("/classify") == [{"model": "prm", "input": [1, 2, 3], "use_activation": False}]

@@ -1,10 +1,10 @@
 """Merge a reward file into a GGUF file of its base model's first layers, for llama.cpp."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsd_graph._internal.files import atomic_path
 from rsd_graph._internal.progress import Progress
 from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import check_gguf
@@ -48,12 +48,8 @@ def merge(reward: RewardFile, base: Path, base_sha256: str, progress: Progress |
         return file
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}.unfinished")
-        try:
+        with atomic_path(file) as unfinished:
             _write(reward, base, unfinished, progress)
-            unfinished.replace(file)
-        finally:
-            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(
             f"cannot write the merged reward {file}: {error.strerror or error}; choose another folder with RSD_CACHE"
