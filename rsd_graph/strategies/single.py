@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rsd_graph.errors import ContextOverflowError
-from rsd_graph.next_step import conversation, is_blank, propose
+from rsd_graph.next_step import blanks_at_end, conversation, is_blank, propose, stuck, tokens_in
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Step, join_steps
@@ -16,17 +16,17 @@ async def continue_solution(
     messages = conversation(settings, problem)
     kept = [_kept(step) for step in steps]
     written: list[Generation] = []
-    while len(kept) < settings.max_steps and sum(step.tokens for step in kept) < settings.max_tokens:
+    while len(kept) < settings.max_steps and tokens_in(kept) < settings.max_tokens and not stuck(kept):
         try:
             step = await propose(model, "draft", messages, kept, settings)
         except ContextOverflowError:
             break
-        if not is_blank(step):
+        if not (step.finish == "eos" and is_blank(step)):
             kept.append(_kept(step))
             written.append(step)
-        if step.finish == "eos" or is_blank(step):
+        if step.finish == "eos":
             break
-    return written
+    return written[: len(written) - min(len(written), blanks_at_end(kept))]
 
 
 def response(steps: Sequence[Generation], settings: RSDSettings) -> str:
