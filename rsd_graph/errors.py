@@ -1,8 +1,9 @@
 """Every error that the package raises on purpose.
 
     RSDError
-    ├── InvalidProblemError         the problem is empty or is not text (also a ValueError)
-    ├── ConfigurationError          rsd.toml or a command-line option is wrong (also a ValueError)
+    ├── InvalidProblemError         the input holds no problem, or one that is not text (also a ValueError)
+    ├── InvalidStateError           a value edited into a run's state is wrong (also a ValueError)
+    ├── ConfigurationError          rsd.toml, a command-line option or a context is wrong (also a ValueError)
     ├── ModelError                  a model could not answer
     │   ├── ModelUnreachableError   nothing listens at the address, or the connection dropped
     │   ├── ModelTimeoutError       no answer in time
@@ -14,7 +15,8 @@
     └── WeightsError                model weights cannot be found, downloaded or stored
         └── ChecksumError           model weights do not have the expected SHA-256
 
-An `RSDError` that a node raises during a run carries the steps kept so far in `steps`.
+An error that a node raises during a run carries the steps kept so far in `steps`: an `RSDError`, and any other
+exception of a user's own model too.
 """
 
 from __future__ import annotations
@@ -37,11 +39,15 @@ class RSDError(Exception):
 
 
 class InvalidProblemError(RSDError, ValueError):
-    """The problem is empty, or is not text."""
+    """The input holds no problem, or one that is not text, or a history that is not messages."""
+
+
+class InvalidStateError(RSDError, ValueError):
+    """A value edited into the state of a run is one that no run could have written."""
 
 
 class ConfigurationError(RSDError, ValueError):
-    """A configuration file or a command-line option is wrong."""
+    """A configuration file, a command-line option or a context is wrong."""
 
 
 class ModelError(RSDError):

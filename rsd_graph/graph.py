@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Checkpointer
+from langgraph.types import Checkpointer, Send
 
 from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
 from rsd_graph.acceptance import accepts
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDInput, RSDOutput, RSDState
+from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState
 
 
 def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
@@ -26,8 +26,13 @@ def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
     return "check" if accepts(state["reward"], state["settings"], len(state["steps"])) else "target"
 
 
-def go_on_or_end(state: RSDState) -> Literal["draft", "__end__"]:
-    """Write the next step, unless the run has a reason to stop."""
+def go_on_or_end(state: RSDState) -> Literal["draft", "__end__"] | Send:
+    """Write the next step, unless the run has a reason to stop.
+
+    A proposal that `check` has left is no longer accepted: the run was forked after `score`, with another threshold.
+    """
+    if state["proposal"]:
+        return Send("target", state)
     return "__end__" if state["stop"] else "draft"
 
 
@@ -37,22 +42,22 @@ def build_rsd_graph(
     reward: RewardModel,
     *,
     settings: RSDSettings | None = None,
-) -> StateGraph[RSDState, Any, RSDInput, RSDOutput]:
+) -> StateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
     """The RSD state machine, uncompiled: choose checkpointer, store and interrupts yourself.
 
     Args:
         draft: The cheap model; it proposes every step.
         target: The expensive model; it rewrites the steps that are not accepted.
         reward: Scores the proposals.
-        settings: Used for calls without a `context`; by default, the defaults of `RSDSettings`. Use this to configure a
-            subgraph whose parent has a context of another type.
+        settings: Where a new run takes the fields from that its call's `context` does not pass; by default, the
+            defaults of `RSDSettings`. Use this to configure a subgraph: a parent's context is its own, except for what
+            it holds under the key `rsd`.
     """
-    defaults = settings or RSDSettings()
-    graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput)
-    graph.add_node("draft", Node(draft_node(draft), defaults))
-    graph.add_node("score", Node(score_node(reward), defaults))
-    graph.add_node("target", Node(target_node(target), defaults))
-    graph.add_node("check", Node(check_node(), defaults))
+    graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput, defaults=settings)
+    graph.add_node("draft", Node(draft_node(draft), takes_input=True))
+    graph.add_node("score", Node(score_node(reward)))
+    graph.add_node("target", Node(target_node(target)))
+    graph.add_node("check", Node(check_node()))
     graph.add_edge(START, "draft")
     graph.add_edge("draft", "score")
     graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])
@@ -69,7 +74,7 @@ def create_rsd_graph(
     settings: RSDSettings | None = None,
     checkpointer: Checkpointer = None,
     name: str = "rsd",
-) -> CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]:
+) -> CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
     """The RSD state machine, compiled: ready to `invoke`, `stream` or embed, or to `ainvoke`, `astream` and so on.
 
     Args:

@@ -1,15 +1,23 @@
 """How any model is asked for the next step: the conversation, the text so far, a seed and a token limit."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from hashlib import blake2b
+from inspect import isawaitable
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from pydantic import TypeAdapter, ValidationError
 
 from rsd_graph.control_tokens import neutralize_messages
-from rsd_graph.errors import ModelError
+from rsd_graph.errors import ModelError, describe
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Author, Generation, Step, prefix
+from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, prefix
+
+BYTES_PER_TOKEN = 4
+"""How long a token is taken to be where a model reports no count: about what English text comes to."""
+
+_generation = TypeAdapter(Generation)
 
 
 async def propose(
@@ -20,29 +28,54 @@ async def propose(
     settings: RSDSettings,
 ) -> Generation:
     """Have the model write the step after `steps`, within the tokens that the run has left."""
-    left = settings.max_tokens - sum(step.tokens for step in steps)
+    left = settings.max_tokens - tokens_in(steps)
     own = settings.model_copy(
         update={
             "max_step_tokens": max(1, min(settings.max_step_tokens, left)),
             "seed": _sampling_seed(settings.seed, role, len(steps)),
         }
     )
-    generations = await model.generate(conversation, prefix(steps, settings.delimiter), settings=own)
-    match generations:
+    answer = model.generate(conversation, prefix(steps, settings.delimiter), settings=own)
+    if not isawaitable(answer):
+        raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
+    match generations := await answer:
         case [Generation() as generation]:
-            return generation
+            return _checked(generation, model.name)
         case _:
             raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
+
+
+def _checked(generation: Generation, name: str) -> Generation:
+    """The generation, with its tokens counted by its log-probabilities if the backend does not count them."""
+    try:
+        _generation.validate_python(asdict(generation))
+    except ValidationError as error:
+        raise ModelError(f"{name} returned a Generation that is wrong: {describe(error)}") from error
+    if generation.logprobs and not generation.usage.completion:
+        return replace(generation, usage=replace(generation.usage, completion=len(generation.logprobs)))
+    return generation
 
 
 def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMessage] = ()) -> list[BaseMessage]:
     """The messages that a response answers: system prompt if there is one, history, problem.
 
-    Only the system prompt may contain control tokens: it is the operator's.
+    System messages of the history join the system prompt, after it and in their order, with a blank line between: many
+    chat templates take one system message, at the front, and no other. Only the system prompt, which is the operator's,
+    may contain control tokens.
     """
-    system: list[BaseMessage] = [SystemMessage(settings.system_prompt)] if settings.system_prompt else []
     asked: list[BaseMessage] = [*history, HumanMessage(problem)]
-    return [*system, *(neutralize_messages(asked) if settings.neutralize_control_tokens else asked)]
+    if settings.neutralize_control_tokens:
+        asked = neutralize_messages(asked)
+    rules = [message for message in asked if isinstance(message, SystemMessage)]
+    if settings.system_prompt:
+        rules.insert(0, SystemMessage(settings.system_prompt))
+    system = [SystemMessage("\n\n".join(rule.text for rule in rules))] if len(rules) > 1 else rules
+    return [*system, *(message for message in asked if not isinstance(message, SystemMessage))]
+
+
+def tokens_in(steps: Sequence[Step]) -> int:
+    """Tokens of the steps. Those of a step whose model reports no count are estimated by the length of its text."""
+    return sum(step.tokens or -(-len(step.text.encode()) // BYTES_PER_TOKEN) for step in steps)
 
 
 def _sampling_seed(seed: int, role: Author, step: int) -> int:
@@ -50,10 +83,29 @@ def _sampling_seed(seed: int, role: Author, step: int) -> int:
     return int.from_bytes(blake2b(f"{seed}/{role}/{step}".encode(), digest_size=4).digest()) >> 1
 
 
-def is_blank(generation: Generation) -> bool:
-    """Whether the generation holds nothing to keep as a step.
+def is_blank(step: Generation | Step) -> bool:
+    """Whether the step says nothing.
 
-    White space cut by a token limit is kept: with a very small limit, it can be all that fits.
+    White space cut by a token limit does count as a step: with a very small limit, it can be all that fits.
     """
-    text = generation.text if generation.finish == "length" else generation.text.strip()
+    text = step.text if step.finish == "length" else step.text.strip()
     return not text
+
+
+def without_blanks(steps: Sequence[Step]) -> list[Step]:
+    """The steps that say something: what a reward model can judge."""
+    return [step for step in steps if not is_blank(step)]
+
+
+def blanks_at_end(steps: Sequence[Step]) -> int:
+    """How many steps at the end say nothing.
+
+    A blank step is kept while the run continues, so that the models see the delimiter which they wrote, and write on
+    after it. At the end of the run, such steps are dropped.
+    """
+    return next((number for number, step in enumerate(reversed(steps)) if not is_blank(step)), len(steps))
+
+
+def stuck(steps: Sequence[Step]) -> bool:
+    """Whether the models have written nothing for so long that they are not going to."""
+    return blanks_at_end(steps) >= MAX_BLANK_STEPS

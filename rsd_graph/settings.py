@@ -1,6 +1,7 @@
 """The settings of a run: the graph's `context_schema`, which LangGraph Studio shows as a form."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,7 +51,14 @@ class RSDSettings(BaseModel):
     max_steps: int = Field(
         default=100, ge=1, le=MAX_STEPS_LIMIT, description="Number of reasoning steps after which the run ends."
     )
-    max_tokens: int = Field(default=4096, ge=1, description="Number of tokens in kept steps after which the run ends.")
+    max_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description=(
+            "Number of tokens in kept steps after which the run ends. A step whose model reports no count is taken "
+            "for one token per four bytes of text."
+        ),
+    )
     max_step_tokens: int = Field(
         default=512, ge=1, description="Number of tokens after which a step is cut. The next step continues at the cut."
     )
@@ -71,3 +79,12 @@ class RSDSettings(BaseModel):
         description="Whether text in the problem, the history and tool output that a tokenizer would read as a control "
         "token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
     )
+
+
+def with_fields(settings: RSDSettings, fields: Mapping[str, Any]) -> RSDSettings:
+    """The settings with these fields changed. Every field of what is returned counts as set.
+
+    Raises:
+        pydantic.ValidationError: a value is out of range, or a name is unknown; the message names it.
+    """
+    return RSDSettings.model_validate({**settings.model_dump(), **fields})

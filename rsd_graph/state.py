@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AnyMessage, BaseMessage
-from langgraph.channels import EphemeralValue
+from langgraph.channels import EphemeralValue, LastValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from rsd_graph.settings import RSDSettings
+from rsd_graph.settings import RSDSettings, with_fields
 
 Author = Literal["draft", "target", "tool"]
 Finish = Literal["delimiter", "eos", "length"]
@@ -22,20 +23,56 @@ Stop = Literal["eos", "max_steps", "max_tokens", "context_overflow", "no_progres
 - `eos`: the model ended its text; the usual case.
 - `max_steps`, `max_tokens`: the run reached a limit set in its settings.
 - `context_overflow`: the next prompt no longer fits a model's context.
-- `no_progress`: draft and target both proposed nothing but white space.
+- `no_progress`: draft and target both proposed nothing but white space, for `MAX_BLANK_STEPS` steps in a row.
 """
+
+MAX_BLANK_STEPS = 10
+"""Blank steps in a row that end a run. Up to there the models are shown each blank step, and may write on after it."""
+
+
+def _storable(text: str) -> str:
+    text.encode()  # a ValueError where there is an unpaired surrogate
+    return text
+
+
+Count = Annotated[int, Field(strict=True, ge=0)]
+Text = Annotated[str, Field(strict=True), AfterValidator(_storable)]
+"""Text that a checkpoint can hold: without unpaired surrogates."""
+Reward = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+def _known(usage: object) -> object:
+    """Usage that a backend leaves out, or reports as null, counts nothing."""
+    return {} if usage is None else usage
+
+
+def _plain(number: Any) -> Any:
+    """NumPy's and torch's numbers as Python's own, the only ones that every checkpointer can write."""
+    return number.item() if getattr(number, "ndim", None) == 0 else number
+
+
+def _set_plain(record: object, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if type(value) not in (int, float):
+            object.__setattr__(record, name, _plain(value))  # a frozen record, while it is made
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens that one model read and wrote."""
+    """Tokens that one model read and wrote; all of them 0 if the backend does not report them."""
 
-    prompt: int = 0
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    prompt: Count = 0
     """Prompt tokens sent, including those in `cached`."""
-    cached: int = 0
+    cached: Count = 0
     """Prompt tokens that the server found in its prefix cache and did not compute again."""
-    completion: int = 0
+    completion: Count = 0
     """Tokens written."""
+
+    def __post_init__(self) -> None:
+        _set_plain(self, "prompt", "cached", "completion")
 
     @property
     def computed(self) -> int:
@@ -46,18 +83,23 @@ class TokenUsage:
         return TokenUsage(self.prompt + other.prompt, self.cached + other.cached, self.completion + other.completion)
 
 
+Tokens = Annotated[TokenUsage, BeforeValidator(_known)]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of a whole run, by role."""
 
-    draft: TokenUsage = field(default_factory=TokenUsage)
-    target: TokenUsage = field(default_factory=TokenUsage)
-    reward: TokenUsage = field(default_factory=TokenUsage)
-    discarded: int = 0
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    draft: Tokens = field(default_factory=TokenUsage)
+    target: Tokens = field(default_factory=TokenUsage)
+    reward: Tokens = field(default_factory=TokenUsage)
+    discarded: Count = 0
     """Draft tokens written and then discarded; `draft.completion` includes them."""
-    question: int = 0
+    question: Count = 0
     """Prompt tokens of the bare conversation, before any step: what a single model would have read once."""
-    response: int = 0
+    response: Count = 0
     """Tokens of the kept steps: what a single model would have written."""
 
     def __add__(self, other: Usage) -> Usage:
@@ -75,34 +117,56 @@ class Usage:
 class Generation:
     """One step as a model proposes it."""
 
-    text: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    text: Text
     """The step without the delimiter that ended it."""
     finish: Finish
-    usage: TokenUsage = field(default_factory=TokenUsage)
-    logprobs: tuple[float, ...] | None = None
+    usage: Tokens = field(default_factory=TokenUsage)
+    logprobs: tuple[Annotated[float, Field(strict=True)], ...] | None = None
     """Natural logarithm of each generated token's probability; None if the backend does not report it."""
+
+    def __post_init__(self) -> None:
+        if self.usage is None:
+            object.__setattr__(self, "usage", TokenUsage())
+        given: Any = self.logprobs
+        given = given.tolist() if hasattr(given, "tolist") else given
+        if isinstance(given, list | tuple):  # a list is what a checkpoint makes of the tuple
+            object.__setattr__(self, "logprobs", tuple(map(_plain, given)))
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """A reward model's verdict on one candidate step."""
 
-    reward: float
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    reward: Reward
     """In [0, 1]; higher is better."""
-    usage: TokenUsage = field(default_factory=TokenUsage)
+    usage: Tokens = field(default_factory=TokenUsage)
+
+    def __post_init__(self) -> None:
+        _set_plain(self, "reward")
+        if self.usage is None:
+            object.__setattr__(self, "usage", TokenUsage())
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One kept reasoning step."""
 
-    text: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    text: Text
     author: Author
-    reward: float | None = None
+    reward: Reward | None = None
     """Reward of the *draft's* proposal for this step, even if the target then rewrote it; None if it was not scored."""
     finish: Finish = "delimiter"
-    tokens: int = 0
+    tokens: Count = 0
     """Tokens that its author wrote for it; 0 if the backend does not report them."""
+
+    def __post_init__(self) -> None:
+        _set_plain(self, "reward", "tokens")
 
 
 def join_steps(steps: Sequence[Step], delimiter: str) -> str:
@@ -115,13 +179,57 @@ def prefix(steps: Sequence[Step], delimiter: str) -> str:
     return "".join(step.text if step.finish == "length" else step.text + delimiter for step in steps)
 
 
-class RSDInput(TypedDict):
-    """The input of a run."""
+class Pending(EphemeralValue[Any]):
+    """Holds an input until it is taken: an edit of the state before the first draft does not lose it.
 
-    problem: Annotated[str, EphemeralValue]
+    Writing None takes it.
+    """
+
+    def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph. The base class would clear the value at every superstep without a write."""
+        return bool(values) and super().update([] if values[-1] is None else values)
+
+
+class Chosen(LastValue[RSDSettings]):
+    """Holds the settings of the run. A write changes the fields that it sets, and leaves the others."""
+
+    def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph. Settings may come as a dict of some fields: an edit as JSON."""
+        settings = [each if isinstance(each, RSDSettings) else RSDSettings.model_validate(each) for each in values]
+        if settings and self.is_available():
+            settings[-1] = with_fields(self.get(), settings[-1].model_dump(exclude_unset=True))
+        return super().update(settings)
+
+
+class RSDProblem(TypedDict):
+    """What every input must hold, unless it is `RSDMessages`."""
+
+    problem: Annotated[str, Pending]
     """The question to answer. Passing it starts a new run, even on a thread that holds an earlier one."""
-    history: NotRequired[Annotated[list[AnyMessage], EphemeralValue]]
+
+
+class RSDInput(RSDProblem, total=False):  # `NotRequired` is lost where annotations are strings
+    """The input of a run: `problem`, with `history` if there is any; or `messages`."""
+
+    history: Annotated[list[AnyMessage], Pending]
     """Earlier messages of the conversation, oldest first; none by default."""
+    messages: Annotated[list[AnyMessage], Pending]
+    """A conversation in place of both: the last human message is the problem, those before it are the history."""
+
+
+class RSDMessages(TypedDict):
+    """The input of a run in LangChain's own shape."""
+
+    messages: list[AnyMessage]
+
+
+class RSDForm(BaseModel):
+    """The input as a tool takes it: LangChain would require every key of a `TypedDict`, with all kinds of messages."""
+
+    problem: str = Field(description="The question to answer.")
+    history: list[Any] | None = Field(
+        default=None, description="Earlier messages, oldest first, each with `role` and `content`."
+    )
 
 
 class RSDOutput(TypedDict):
@@ -140,13 +248,18 @@ class RSDOutput(TypedDict):
 class RSDState(RSDInput, RSDOutput):
     """Everything that passes between the nodes."""
 
-    settings: RSDSettings
-    """The settings of the latest node; a run resumed without a context uses them again."""
+    settings: Annotated[RSDSettings, Chosen]
+    """The settings of the run so far; a run resumed without a context uses them again."""
     conversation: list[BaseMessage]
     """The messages that the response answers: system prompt, history and problem."""
     proposal: Generation | None
     """The candidate for the next step: the draft's, or the target's replacement for it."""
     author: Author
     """Who wrote `proposal`."""
-    reward: float | None
+    reward: Reward | None
     """Reward of the draft's proposal; None if it was not scored."""
+
+
+def no_steps() -> dict[str, Any]:
+    """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
+    return {"steps": [], "response": "", "answer": None, "stop": None, "usage": Usage()}

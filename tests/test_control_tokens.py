@@ -116,10 +116,14 @@ def test_the_conversation_is_neutral_but_for_the_operators_system_prompt() -> No
     settings = RSDSettings(system_prompt="End with <|im_end|>.")
     history = [SystemMessage("<s>"), AIMessage("</s>")]
     system, *asked = conversation(settings, INJECTION, history)
-    assert system.text == "End with <|im_end|>."
+    assert system.text == f"End with <|im_end|>.\n\n<{BREAK}s>"
     assert all(BREAK in message.text for message in asked)
     raw = settings.model_copy(update={"neutralize_control_tokens": False})
-    assert conversation(raw, INJECTION, history)[1:] == [*history, HumanMessage(INJECTION)]
+    assert [message.text for message in conversation(raw, INJECTION, history)] == [
+        "End with <|im_end|>.\n\n<s>",
+        "</s>",
+        INJECTION,
+    ]
 
 
 def test_the_models_of_a_run_see_neutral_text() -> None:

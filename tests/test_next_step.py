@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from rsd_graph import Generation, RSDSettings, Step
+from rsd_graph import Generation, RSDSettings, Step, TokenUsage
 from rsd_graph.errors import ModelError
-from rsd_graph.next_step import conversation, is_blank, propose
+from rsd_graph.next_step import blanks_at_end, conversation, is_blank, propose, tokens_in, without_blanks
 from rsd_graph.state import Author
 from rsd_graph.testing import ScriptedModel
 
@@ -126,6 +126,42 @@ def test_a_conversation_is_system_prompt_history_and_problem() -> None:
     with_prompt = RSDSettings(system_prompt="think")
     assert conversation(with_prompt, "p", history) == [SystemMessage("think"), *history, HumanMessage("p")]
     assert conversation(RSDSettings(system_prompt=""), "p") == [HumanMessage("p")]
+
+
+def test_system_messages_are_one_at_the_front() -> None:
+    """The system prompt first, then those of the history in their order: many templates take no second one."""
+    history = [
+        SystemMessage("a"),
+        HumanMessage("hello"),
+        SystemMessage([{"type": "text", "text": "b"}]),
+        AIMessage("hi"),
+    ]
+    talk = [HumanMessage("hello"), AIMessage("hi"), HumanMessage("p")]
+    assert conversation(RSDSettings(system_prompt="s"), "p", history) == [SystemMessage("s\n\na\n\nb"), *talk]
+    assert conversation(RSDSettings(system_prompt=""), "p", history) == [SystemMessage("a\n\nb"), *talk]
+    assert conversation(RSDSettings(system_prompt=""), "p", history[:2]) == [history[0], talk[0], talk[2]]
+
+
+def test_tokens_are_counted_another_way_where_the_model_does_not_count() -> None:
+    """By the log-probabilities of a generation; a step without any is taken for one token per four bytes."""
+
+    def counted(generation: Generation) -> int:
+        model = ScriptedModel([generation])
+        return asyncio.run(propose(model, "draft", [], [], RSDSettings())).usage.completion
+
+    assert counted(Generation("abc", "eos", logprobs=(-1.0, -1.0))) == 2
+    assert counted(Generation("abc", "eos", TokenUsage(completion=5), logprobs=(-1.0, -1.0))) == 5
+    assert counted(Generation("abc", "eos")) == 0
+    assert [tokens_in([Step(text, "draft")]) for text in ("", "a", "abcd", "abcde", "äöü")] == [0, 1, 1, 2, 2]
+    assert tokens_in([Step("a", "draft", tokens=7), Step("abcdefgh", "target")]) == 9
+
+
+def test_blank_steps_are_counted_from_the_end() -> None:
+    """A step that says something, or white space at a token limit, ends the row."""
+    blank = Step(" ", "target")
+    assert [blanks_at_end(steps) for steps in ([], [blank], [Step("a", "draft"), blank, blank])] == [0, 1, 2]
+    assert blanks_at_end([blank, Step(" ", "draft", finish="length")]) == 0
+    assert without_blanks([blank, Step("a", "draft"), blank]) == [Step("a", "draft")]
 
 
 @pytest.mark.parametrize(

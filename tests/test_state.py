@@ -2,6 +2,7 @@ import base64
 import dataclasses
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,9 +84,25 @@ def test_a_generation_and_a_score_need_only_what_they_say() -> None:
 
 def test_the_state_holds_what_goes_in_and_what_comes_out() -> None:
     """A parent graph that has these keys in its own state can embed the graph as it is."""
-    assert get_type_hints(RSDInput).keys() == {"problem", "history"}
+    assert get_type_hints(RSDInput).keys() == {"problem", "history", "messages"}
     assert get_type_hints(RSDOutput).keys() == {"response", "answer", "steps", "stop", "usage"}
     assert get_type_hints(RSDState).keys() > get_type_hints(RSDInput).keys() | get_type_hints(RSDOutput).keys()
+
+
+def test_numbers_of_numpy_become_pythons() -> None:
+    """Whoever makes the record: a checkpoint can hold no others. A usage of None is one without counts."""
+    usage = TokenUsage(np.int64(3), np.int32(1), np.uint8(2))  # type: ignore[arg-type]
+    generation = Generation("a", "eos", usage, np.array([-0.5, -0.25], dtype=np.float32))  # type: ignore[arg-type]
+    step = Step("a", "draft", np.float64(0.5), tokens=np.int64(2))  # type: ignore[arg-type]
+    assert (generation, step) == (
+        Generation("a", "eos", TokenUsage(3, 1, 2), (-0.5, -0.25)),
+        Step("a", "draft", 0.5, tokens=2),
+    )
+    numbers = [*dataclasses.astuple(usage), *(generation.logprobs or ()), step.reward, step.tokens]
+    assert {type(number) for number in numbers} == {int, float}
+    assert Generation("a", "eos", logprobs=[np.float32(-0.5), -1]).logprobs == (-0.5, -1)  # type: ignore[arg-type]
+    assert type(Score(np.float16(0.5)).reward) is float  # type: ignore[arg-type]
+    assert Generation("a", "eos", usage=None).usage == Score(0.5, usage=None).usage == TokenUsage()  # type: ignore[arg-type]
 
 
 def test_a_checkpoint_of_an_earlier_version_is_read() -> None:

@@ -9,13 +9,17 @@ connections, and lets the embedded models share one lock on the cores, whoever c
 import asyncio
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+PATIENCE = 0.2
+"""Seconds between two looks of a waiting thread at whether the main thread was interrupted."""
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -53,10 +57,26 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("a model or reward called `invoke` while `invoke` was running it: call `ainvoke` there")
     future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
+        while not future.done():
+            wait([future], PATIENCE)
+            if _interrupted():
+                raise KeyboardInterrupt
         return future.result()
     except BaseException:  # Ctrl-C while waiting: the work must not continue unseen
         future.cancel()
         raise
+
+
+def _interrupted() -> bool:
+    """Whether the main thread is on its way out after Ctrl-C, and waits for this one.
+
+    Only the main thread gets the interrupt. LangGraph's `stream` and `batch` then wait for the threads in which they
+    run the nodes, and those wait here for a model that may never answer.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return False
+    error: Any = sys._current_exceptions().get(threading.main_thread().ident or 0)  # noqa: SLF001  # documented; no other
+    return isinstance(error[1] if isinstance(error, tuple) else error, KeyboardInterrupt)  # a tuple in Python 3.11
 
 
 async def call(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,22 +1,51 @@
-"""How the graph runs inside LangGraph: settings from the context, sync as well as async, no recursion limit."""
+"""How the graph runs inside LangGraph: its input, settings and edits, sync as well as async, no recursion limit."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langgraph.constants import START
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.runtime import get_runtime
+from langgraph.types import Command, Send, StateUpdate
+from pydantic import BaseModel, ValidationError
 
 from rsd_graph._internal import background
-from rsd_graph.errors import RSDError
-from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings
-from rsd_graph.state import RSDInput, RSDOutput, RSDState
+from rsd_graph._internal.restore import edited, restored
+from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
+from rsd_graph.question import KEYS, read_question
+from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
+from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
 
 RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
 """More supersteps than any run can take: four nodes per step."""
 
+CHOICE = "__rsd_choice"
+"""Where a run's configuration holds what its own call chose."""
+
+PARENT = "__pregel_runtime"
+"""Where LangGraph keeps a parent's context for the graphs that its nodes call."""
+
 Update = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The settings of one call of the graph."""
+
+    passed: Mapping[str, Any]
+    """The fields that the call passed: its context's, or those under `rsd` in its parent's context."""
+    defaults: RSDSettings
+    """Those that the graph was made with."""
+
+    def over(self, settings: RSDSettings | None) -> RSDSettings:
+        """The settings that count: passed fields over those of the run so far, or over the graph's."""
+        run = settings or self.defaults
+        changed = any(getattr(run, name) != value for name, value in self.passed.items())
+        return with_fields(run, self.passed) if changed or settings is None else run
 
 
 class Node(Runnable[RSDState, Update]):
@@ -24,27 +53,39 @@ class Node(Runnable[RSDState, Update]):
 
     `RunnableLambda` would work too, but it inspects signatures and opens a trace at every call, which costs more than
     the rest of the node. LangGraph traces each node anyway.
+
+    Args:
+        function: The node.
+        takes_input: Whether the node reads the input of a run, which is gone from the state when the node has finished.
     """
 
-    def __init__(self, function: Callable[[RSDState, RSDSettings], Awaitable[Update]], defaults: RSDSettings) -> None:
+    def __init__(
+        self, function: Callable[[RSDState, RSDSettings], Awaitable[Update]], *, takes_input: bool = False
+    ) -> None:
         self.name = function.__name__
         self._function = function
-        self._defaults = defaults
+        self._takes_input = takes_input
 
     async def ainvoke(
         self,
         input: RSDState,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,  # noqa: ARG002
+        config: RunnableConfig | None = None,
         **_: Any,
     ) -> Update:
-        """Call the function. An `RSDError` that it raises carries the steps kept so far."""
-        settings = _settings(input, self._defaults)
+        """Call the function. Any exception that it raises carries the steps kept so far."""
+        state: Any = restored(input)
+        settings = _choice(config).over(state.get("settings"))
+        taken: Update = {key: None for key in KEYS if key in state} if self._takes_input else {}
+        if "steps" not in state and not taken:
+            raise InvalidProblemError("there is no run to resume: pass `problem`, a text, or `messages`")
         try:
-            update = await self._function(input, settings)
-        except RSDError as error:
-            error.steps = () if "problem" in input else input.get("steps", ())  # else an earlier run's, same thread
+            update = await self._function(state, settings)
+        except Exception as error:
+            with contextlib.suppress(AttributeError, TypeError):  # an exception of a class with slots
+                error.steps = () if taken else state["steps"]  # type: ignore[attr-defined]  # else an earlier run's
             raise
-        return update if input.get("settings") == settings else {**update, "settings": settings}
+        chosen = {} if state.get("settings") == settings else {"settings": settings}
+        return {**taken, **update, **chosen}
 
     def invoke(
         self,
@@ -56,10 +97,10 @@ class Node(Runnable[RSDState, Update]):
         return background.run(self.ainvoke(input, config))
 
 
-class Router(Runnable[RSDState, str]):
+class Router(Runnable[RSDState, str | Send]):
     """A function of the state that names the next node. LangGraph would send a plain one through a thread."""
 
-    def __init__(self, function: Callable[[RSDState], str]) -> None:
+    def __init__(self, function: Callable[[RSDState], str | Send]) -> None:
         self.name = function.__name__
         self._function = function
 
@@ -68,72 +109,153 @@ class Router(Runnable[RSDState, str]):
         input: RSDState,  # noqa: A002  # LangChain's name
         config: RunnableConfig | None = None,  # noqa: ARG002
         **_: Any,
-    ) -> str:
+    ) -> str | Send:
         """Call the function."""
-        return self._function(input)
+        state: Any = restored(input)
+        if "steps" not in state or "settings" not in state:  # an edit of a thread without a run
+            raise InvalidProblemError("there is no run to edit: pass `problem`, a text, or `messages`")
+        return self._function(state)
 
     async def ainvoke(
         self,
         input: RSDState,  # noqa: A002  # LangChain's name
-        config: RunnableConfig | None = None,  # noqa: ARG002
+        config: RunnableConfig | None = None,
         **_: Any,
-    ) -> str:
+    ) -> str | Send:
         """Call the function."""
-        return self._function(input)
+        return self.invoke(input, config)
 
 
-def _settings(state: RSDState, defaults: RSDSettings) -> RSDSettings:
-    """The settings in this call's context; else those that the run has; else the graph's own.
-
-    A subgraph sees its parent's context, which LangGraph does not convert: a dict of settings is used, anything else
-    belongs to the parent and is ignored. A run that is resumed without a context keeps its settings, provided that its
-    first draft was written.
-    """
-    context: object = get_runtime().context
-    if isinstance(context, RSDSettings):
-        return context
-    if isinstance(context, Mapping) and context and context.keys() <= RSDSettings.model_fields.keys():
-        return RSDSettings.model_validate(context)
-    return defaults if "problem" in state else state.get("settings", defaults)
+def _choice(config: RunnableConfig | None) -> Choice:
+    choice: Choice = (config or {}).get("configurable", {})[CHOICE]
+    return choice
 
 
-class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput, RSDOutput]):
-    """A compiled graph that ends by its own limits, never by `recursion_limit`.
+class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]):
+    """A compiled graph that checks what it is given, and ends by its own limits, never by `recursion_limit`.
 
     A caller's `recursion_limit` is not meant for this graph: LangGraph sets it to 25 in `batch`, inside tools and in
-    LCEL pipes, and a parent passes its own. `max_steps` bounds the run instead. Every way to run a graph calls one of
-    these two methods.
+    LCEL pipes, and a parent passes its own. `max_steps` bounds the run instead. Every way to run a graph calls `stream`
+    or `astream`, and every way to edit its state one of the other two.
     """
+
+    builder: "RSDStateGraph"
 
     def stream(
         self,
         input: Any,  # noqa: A002  # LangGraph's name
         config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
         **kwargs: Any,
     ) -> Iterator[Any]:
         """See LangGraph."""
-        return super().stream(input, _unlimited(config), **kwargs)
+        given, config, context = self._call(input, config, context)
+        return super().stream(given, config, context=context, **kwargs)
 
     async def astream(
         self,
         input: Any,  # noqa: A002  # LangGraph's name
         config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """See LangGraph."""
-        async for chunk in super().astream(input, _unlimited(config), **kwargs):
+        given, config, context = self._call(input, config, context)
+        async for chunk in super().astream(given, config, context=context, **kwargs):
             yield chunk
 
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002  # LangChain's
+        """What `as_tool` asks for."""
+        return RSDForm
 
-def _unlimited(config: RunnableConfig | None) -> RunnableConfig:
-    return {**(config or {}), "recursion_limit": RECURSION_LIMIT}
+    def bulk_update_state(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> RunnableConfig:
+        """See LangGraph."""
+        return super().bulk_update_state(config, [[self._edit(edit) for edit in edits] for edits in supersteps])
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """See LangGraph."""
+        return await super().abulk_update_state(config, [[self._edit(edit) for edit in edits] for edits in supersteps])
+
+    def _call(
+        self, given: Any, config: RunnableConfig | None, context: object
+    ) -> tuple[Any, RunnableConfig, RSDSettings | None]:
+        """Input, configuration and context as LangGraph gets them; a context that passes nothing is none."""
+        configurable = _configurable(config, self.config)
+        own = _passed(context)
+        choice = Choice({**_parents_fields(configurable), **own}, self.builder.defaults)
+        called: Any = {
+            **(config or {}),
+            "recursion_limit": RECURSION_LIMIT,
+            "configurable": {**configurable, CHOICE: choice},
+        }
+        return self._opened(given, choice), called, RSDSettings(**own) if own else None
+
+    def _opened(self, given: Any, choice: Choice) -> Any:
+        """The whole state of a new run, for START to write; or, to resume a run, what it is resumed with."""
+        if given is None:
+            return None
+        if isinstance(given, Command):
+            return replace(given, update=edited(given.update)) if isinstance(given.update, Mapping) else given
+        return {
+            **no_steps(),
+            "proposal": None,
+            "reward": None,
+            **dict.fromkeys(KEYS),
+            **read_question(given),
+            "settings": choice.over(None),
+        }
+
+    def _edit(self, edit: StateUpdate) -> StateUpdate:
+        if not isinstance(edit.values, Mapping):
+            return edit
+        if edit.as_node in {START, "__input__"}:
+            return edit._replace(values=self._opened(edit.values, Choice({}, self.builder.defaults)))
+        return edit._replace(values=edited(edit.values))
 
 
-class RSDStateGraph(StateGraph[RSDState, Any, RSDInput, RSDOutput]):
+def _passed(context: object) -> Mapping[str, Any]:
+    """The fields that a call passes: a form that is filled with defaults passes only those that were filled in."""
+    if context is None:
+        return {}
+    if isinstance(context, Mapping):
+        context = RSDSettings.model_validate(dict(context))
+    if not isinstance(context, RSDSettings):
+        raise ConfigurationError(f"the context must be RSDSettings or a dict of its fields, got {context!r:.80}")
+    return RSDSettings.model_validate(context.model_dump(exclude_unset=True)).model_dump(exclude_unset=True)
+
+
+def _parents_fields(configurable: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields under the key `rsd` of a parent graph's context. The rest of it is the parent's own."""
+    context = getattr(configurable.get(PARENT), "context", None)
+    given = context.get("rsd") if isinstance(context, Mapping) else getattr(context, "rsd", None)
+    try:
+        return _passed(given)
+    except (ValidationError, ConfigurationError) as error:
+        told = describe(error) if isinstance(error, ValidationError) else error
+        raise ConfigurationError(f"`rsd` in the parent's context: {told}") from error
+
+
+def _configurable(*configs: RunnableConfig | None) -> Mapping[str, Any]:
+    """As LangGraph finds it: the first that is given; else that of the node which makes this call, if one does."""
+    given = (config["configurable"] for config in configs if config and "configurable" in config)
+    return next(given, None) or ensure_config()["configurable"]
+
+
+class RSDStateGraph(StateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]):
     """A builder that compiles to an `RSDGraph`."""
+
+    def __init__(self, *args: Any, defaults: RSDSettings | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.defaults = defaults or RSDSettings()
 
     def compile(self, *args: Any, **kwargs: Any) -> RSDGraph:
         """See LangGraph."""
+        # START writes these keys. The form of the input, which comes from `RSDInput` itself, does not show them all.
+        self.schemas[self.input_schema] = self.schemas[self.state_schema]
         compiled = super().compile(*args, **kwargs)
         compiled.__class__ = RSDGraph  # LangGraph names the class it builds; the subclass adds behaviour and no data
         return compiled  # type: ignore[return-value]

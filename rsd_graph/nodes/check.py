@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
 from rsd_graph.events import emit
-from rsd_graph.next_step import is_blank
+from rsd_graph.next_step import blanks_at_end, is_blank, stuck, tokens_in
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps
 
@@ -15,7 +16,9 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         steps, usage, proposal = state["steps"], state["usage"], state["proposal"]
-        if proposal is not None and not is_blank(proposal):
+        if _rejected(state, settings):
+            return {}  # since `score`, a fork or a resumed call has chosen other settings: the edge leads to the target
+        if proposal is not None and not (proposal.finish == "eos" and is_blank(proposal)):
             step = Step(
                 text=proposal.text,
                 author=state["author"],
@@ -25,18 +28,12 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
             )
             steps = [*steps, step]
             usage += Usage(response=step.tokens)
-            emit(
-                {
-                    "event": "kept",
-                    "step": len(steps) - 1,
-                    "text": step.text,
-                    "author": step.author,
-                    "reward": step.reward,
-                }
-            )
-        response = join_steps(steps, settings.delimiter)
         stop = state["stop"] or _stop(proposal, steps, settings)
+        if stop:
+            steps = steps[: len(steps) - blanks_at_end(steps)]
+        response = join_steps(steps, settings.delimiter)
         answer = extract_answer(response) if stop else None
+        _report(state["steps"], steps)
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
@@ -51,11 +48,27 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
     return check
 
 
+def _rejected(state: RSDState, settings: RSDSettings) -> bool:
+    """Whether the proposal is the draft's and its reward does not suffice."""
+    reward = state["reward"]
+    scored = state["proposal"] is not None and state["author"] == "draft" and reward is not None
+    return scored and not accepts(reward, settings, len(state["steps"]))  # type: ignore[arg-type]  # `scored` says so
+
+
 def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSettings) -> Stop | None:
     if proposal is None or proposal.finish == "eos":
         return "eos"
-    if is_blank(proposal):
+    if stuck(steps):
         return "no_progress"
-    if sum(step.tokens for step in steps) >= settings.max_tokens:
+    if tokens_in(steps) >= settings.max_tokens:
         return "max_tokens"
     return "max_steps" if len(steps) >= settings.max_steps else None
+
+
+def _report(before: Sequence[Step], steps: Sequence[Step]) -> None:
+    """Tell which steps are kept. A blank one is, as soon as a step follows it that says something."""
+    if blanks_at_end(steps):
+        return
+    for index in range(len(before) - blanks_at_end(before), len(steps)):
+        step = steps[index]
+        emit({"event": "kept", "step": index, "text": step.text, "author": step.author, "reward": step.reward})

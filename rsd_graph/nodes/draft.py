@@ -3,22 +3,23 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from langchain_core.messages import convert_to_messages
-
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import emit
 from rsd_graph.next_step import conversation, propose
 from rsd_graph.protocols import StepGenerator
+from rsd_graph.question import KEYS, read_question
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDState, Usage
+from rsd_graph.state import RSDState, Usage, no_steps
 
 
 def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
     """The node in which `model`, the cheap one, proposes the next step."""
 
     async def draft(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
-        opening = _open_run(state, settings) if "problem" in state else {}
+        opening = _open_run(state, settings) if any(key in state for key in KEYS) else {}
         run: RSDState = {**state, **opening}  # type: ignore[typeddict-item]  # `opening` holds keys of the state only
+        if "conversation" not in run:
+            raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
         index = len(run["steps"])
         try:
             generation = await propose(model, "draft", run["conversation"], run["steps"], settings)
@@ -47,18 +48,5 @@ def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaita
 
 def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
-    problem = state["problem"]
-    if not isinstance(problem, str) or not problem.strip():
-        raise InvalidProblemError(f"the problem must be non-empty text, got {problem!r}")
-    try:
-        problem.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidProblemError(f"the problem contains an unpaired surrogate: {error}") from error
-    return {
-        "conversation": conversation(settings, problem, convert_to_messages(state.get("history", []))),
-        "steps": [],
-        "response": "",
-        "answer": None,
-        "stop": None,
-        "usage": Usage(),
-    }
+    question = read_question(state)
+    return {"conversation": conversation(settings, question["problem"], question["history"]), **no_steps()}

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from inspect import isawaitable
 from numbers import Real
 from typing import Any
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, RewardError
 from rsd_graph.events import emit
-from rsd_graph.next_step import is_blank
+from rsd_graph.next_step import is_blank, without_blanks
 from rsd_graph.protocols import RewardModel
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Score, Usage
@@ -26,11 +27,13 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
         try:
-            scores = await model.score(state["conversation"], state["steps"], [proposal])
+            scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
+            if not isawaitable(scores):
+                raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
+            verdict = _checked(await scores, model.name)
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
-        verdict = _checked(scores, model.name)
         accepted = accepts(verdict.reward, settings, index)
         emit({"event": "scored", "step": index, "reward": verdict.reward, "accepted": accepted})
         return {"reward": verdict.reward, "usage": state["usage"] + Usage(reward=verdict.usage)}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rsd_graph.errors import ContextOverflowError
-from rsd_graph.next_step import conversation, is_blank, propose
+from rsd_graph.next_step import blanks_at_end, conversation, is_blank, propose, stuck, tokens_in
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Author, Generation, Step, join_steps
@@ -26,22 +26,23 @@ async def continue_solution(
         role: The model's role. Draft and target draw different random numbers from the same seed.
 
     Returns:
-        The new steps alone. A context overflow ends the solution, as a limit does; a blank step is not kept.
+        The new steps alone. A context overflow ends the solution, as a limit does; blank steps at its end are
+        left out.
     """
     messages = conversation(settings, problem)
     kept = [_kept(step, role) for step in steps]
     written: list[Generation] = []
-    while len(kept) < settings.max_steps and sum(step.tokens for step in kept) < settings.max_tokens:
+    while len(kept) < settings.max_steps and tokens_in(kept) < settings.max_tokens and not stuck(kept):
         try:
             step = await propose(model, role, messages, kept, settings)
         except ContextOverflowError:
             break
-        if not is_blank(step):
+        if not (step.finish == "eos" and is_blank(step)):
             kept.append(_kept(step, role))
             written.append(step)
-        if step.finish == "eos" or is_blank(step):
+        if step.finish == "eos":
             break
-    return written
+    return written[: len(written) - min(len(written), blanks_at_end(kept))]
 
 
 def response(steps: Sequence[Generation], settings: RSDSettings) -> str:

@@ -38,10 +38,17 @@ def test_a_subgraph_shares_state_and_events_with_its_parent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "steps"), [(None, 4), ({"max_steps": 2}, 2), ({"user": "ada"}, 4), (RSDSettings(max_steps=3), 3)]
+    ("context", "steps"),
+    [
+        (None, 4),
+        ({"max_steps": 2}, 4),
+        ({"user": "ada"}, 4),
+        (RSDSettings(max_steps=3), 4),
+        ({"rsd": {"max_steps": 2}}, 2),
+    ],
 )
-def test_a_parents_context_counts_if_it_holds_settings(context: Any, steps: int) -> None:
-    """A parent's context of another kind leaves the child with the settings it was made with."""
+def test_a_parents_context_counts_under_one_key(context: Any, steps: int) -> None:
+    """A parent's own context leaves the child with the settings it was made with, also where it holds settings."""
     model = ScriptedModel([step("a")])
     child = create_rsd_graph(model, model, ScriptedReward([KEEP]), settings=RSDSettings(max_steps=4))
     draft_steps = parent_of(child).invoke({"problem": "p"}, context=context)["response"].split("\n\n")

@@ -4,6 +4,7 @@ import pytest
 
 from rsd_graph import Generation, RSDSettings, Step, TokenUsage, Usage
 from rsd_graph.nodes import check_node
+from rsd_graph.state import MAX_BLANK_STEPS
 from tests.nodes.running import SPENT, run_node, under_way
 
 CONTINUES: dict[str, Any] = {"stop": None, "answer": None, "proposal": None}
@@ -51,13 +52,53 @@ def test_a_blank_end_of_text_adds_no_step(text: str) -> None:
     assert events == [{"event": "finished", "stop": "eos", "answer": None, "steps": 1}]
 
 
+BLANKS = [Step(" ", "target")] * (MAX_BLANK_STEPS - 1)
+"""One less than ends a run."""
+
+
 @pytest.mark.parametrize(("text", "finish"), [("", "delimiter"), ("\n", "delimiter"), ("", "length")])
-def test_a_blank_proposal_is_no_progress(text: str, finish: Any) -> None:
-    """Even the target had nothing to say: trying again would say it forever."""
-    state = under_way(Step("a 5", "draft"), proposal=Generation(text, finish), author="target")
+def test_blank_proposals_in_a_row_are_no_progress(text: str, finish: Any) -> None:
+    """Even the target had nothing to say, again and again: the blank steps are dropped, and the run ends."""
+    state = under_way(Step("a 5", "draft"), *BLANKS, proposal=Generation(text, finish), author="target")
     update, events = run_node(check_node(), state)
     assert (update["stop"], update["answer"], len(update["steps"])) == ("no_progress", "5", 1)
     assert events == [{"event": "finished", "stop": "no_progress", "answer": "5", "steps": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "response"), [("", "delimiter", "a\n\n"), (" ", "delimiter", "a\n\n "), ("", "length", "a\n\n")]
+)
+def test_a_blank_proposal_is_kept_for_the_models_to_see(text: str, finish: Any, response: str) -> None:
+    """They wrote the delimiter, and may write on after it; nobody is told of a step yet."""
+    update, events = run_node(
+        check_node(), under_way(Step("a", "draft"), proposal=Generation(text, finish), author="target")
+    )
+    assert (update["stop"], update["response"]) == (None, response)
+    assert update["steps"] == [Step("a", "draft"), Step(text, "target", None, finish)]
+    assert events == []
+
+
+def test_blank_steps_are_told_of_when_a_step_follows_them() -> None:
+    """In the order of the steps, so that the events and the output name the same ones."""
+    state = under_way(Step("a", "draft"), *BLANKS[:2], reward=0.9)
+    update, events = run_node(check_node(), state)
+    assert update["response"] == "a\n\n \n\n \n\nproposed"
+    assert [(event["step"], event["text"]) for event in events] == [(1, " "), (2, " "), (3, "proposed")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "stop"), [(RSDSettings(max_steps=3), "max_steps"), (RSDSettings(max_tokens=1), "max_tokens")]
+)
+def test_blank_steps_at_the_end_are_dropped(settings: RSDSettings, stop: str) -> None:
+    """Whatever ends the run."""
+    state = under_way(Step("a", "draft"), BLANKS[0], proposal=Generation("", "delimiter"), author="target")
+    update, _ = run_node(check_node(), state, settings)
+    assert (update["stop"], update["steps"], update["response"]) == (stop, [Step("a", "draft")], "a")
+
+
+def test_a_proposal_that_is_no_longer_accepted_is_left() -> None:
+    """A fork after `score` with another threshold: the edge behind this node leads to the target."""
+    assert run_node(check_node(), under_way(reward=0.5)) == ({}, [])
 
 
 def test_white_space_cut_by_a_token_limit_is_kept() -> None:

@@ -71,3 +71,10 @@ def test_a_model_that_returns_something_else_is_named() -> None:
 
     with pytest.raises(ModelError, match=r"big returned \['better'\], expected a list of one Generation"):
         run_node(target_node(Text([], name="big")), under_way())
+
+
+def test_a_proposal_that_is_accepted_by_now_is_kept() -> None:
+    """A fork after `score` with another threshold, or with another reward: the target is not asked."""
+    model = ScriptedModel([WRITTEN])
+    assert run_node(target_node(model), under_way(reward=0.5), RSDSettings(threshold=0.5)) == ({}, [])
+    assert model.calls == []

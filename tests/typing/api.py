@@ -107,6 +107,7 @@ async def run_a_graph() -> None:
     out = await graph.ainvoke({"problem": "What is 2+2?"}, context={"threshold": 0.7, "max_steps": 30})
     out = graph.invoke({"problem": "What is 2+2?"}, context=RSDSettings(threshold=0.7, weighting="logistic"))
     graph.batch([{"problem": "a"}, {"problem": "b", "history": [HumanMessage("hello"), AIMessage("hi")]}])
+    out = graph.invoke({"messages": [HumanMessage("What is 2+2?")]})
     response: str = out["response"]
     answer: str | None = out["answer"]
     steps: list[Step] = out["steps"]

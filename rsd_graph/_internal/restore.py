@@ -1,0 +1,83 @@
+"""Makes records again of a state that came back as JSON, and refuses values that no run could have written.
+
+Studio, the LangGraph API and `update_state` give a dict where the run wrote a record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Annotated, Any
+
+from langchain_core.messages import BaseMessage
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from rsd_graph.errors import InvalidStateError, describe
+from rsd_graph.question import KEYS, read_messages, read_problem, read_question
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Author, Generation, Reward, Step, Stop, Text, Usage
+
+LISTS: dict[str, type] = {"steps": Step, "conversation": BaseMessage}
+"""Keys whose lists grow with the run: they are not read again where they hold records already."""
+
+
+Messages = Annotated[list[BaseMessage], BeforeValidator(lambda given: read_messages(given, "messages"))]
+
+
+class Records(TypedDict, total=False):
+    """The state of a run."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # pydantic's way to configure a TypedDict
+
+    problem: Annotated[str, BeforeValidator(read_problem)]
+    history: Messages | None
+    messages: None
+    response: Text
+    answer: Text | None
+    steps: list[Step]
+    stop: Stop | None
+    usage: Annotated[Usage, BeforeValidator(lambda usage: {} if usage is None else usage)]
+    settings: RSDSettings
+    conversation: Messages
+    proposal: Generation | None
+    author: Author
+    reward: Reward | None
+
+
+_adapter = TypeAdapter(Records)
+
+
+def restored(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state with a record wherever a run has one.
+
+    Raises:
+        InvalidStateError: a value has the wrong type or is out of range; the message names it.
+    """
+    unread = [key for key in state if key not in KEYS and not _is_list_of_records(state, key)]
+    return {**state, **_read({key: state[key] for key in unread})}
+
+
+def edited(update: Mapping[str, Any]) -> dict[str, Any]:
+    """As `restored`, for an edit of the state: the input and what is a record already are checked too."""
+    asked = {**read_question({"messages": update["messages"]}), "messages": None} if update.get("messages") else {}
+    return {**_read({key: _as_json(value) for key, value in {**update, **asked}.items()})}
+
+
+def _read(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return _adapter.validate_python(values)
+    except ValidationError as error:
+        raise InvalidStateError(f"the state of the run cannot be read: {describe(error)}") from error
+
+
+def _is_list_of_records(state: Mapping[str, Any], key: str) -> bool:
+    return key in LISTS and isinstance(state[key], list) and all(isinstance(each, LISTS[key]) for each in state[key])
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, RSDSettings):
+        return value.model_dump(exclude_unset=True)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, list | tuple):
+        return [_as_json(each) for each in value]
+    return value
