@@ -22,7 +22,7 @@ DEFAULT_GIB = 80.0
 def serve(
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Family of models: {', '.join(PRESETS)}. rsd.toml overrides it.", show_default="none"),
+        typer.Option(help=f"Preset of models: {', '.join(PRESETS)}. rsd.toml overrides it.", show_default="none"),
     ] = None,
     config: ConfigFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and run nothing.")] = False,

@@ -36,7 +36,7 @@ def solve(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Family of models; the one that `rsd serve` was started with.", show_default="none"),
+        typer.Option(help="Preset of models: the one that `rsd serve` was started with.", show_default="none"),
     ] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Lowest reward, from 0 to 1, at which a draft step is kept.", show_default="0.7")
