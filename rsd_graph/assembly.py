@@ -1,8 +1,10 @@
 """From a configuration to models that are ready to run, and are closed in the end.
 
-async with assemble(load_config(None)) as models:
-await models.start()
-graph = create_rsd_graph(models.draft, models.target, models.reward)
+    async with assemble(load_config(None)) as models:
+        await models.start()
+        graph = create_rsd_graph(models.draft, models.target, models.reward)
+
+`await models.start()` may be left out: what runs in this process is then loaded by the first step.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
