@@ -31,7 +31,7 @@ from rsd_graph.protocols import Lifecycle, RewardModel, ScoringBackend, StepGene
 from rsd_graph.rewards import process_reward
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.families import family, recognize, score_last_step
+from rsd_graph.rewards.families import family_of_kind, recognize, score_last_step
 from rsd_graph.rewards.judge import JudgeReward, served_judge
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained.embedded import combined_reward, trained_reward
@@ -254,7 +254,7 @@ def _chat_judge(found: ResolvedModel, card: ModelCard) -> JudgeReward:
 
 
 def _transformers(config: RewardConfig) -> TransformersScorer:
-    head = family(_family_kind(config)).head
+    head = family_of_kind(_family_kind(config)).head
     return TransformersScorer(config.model or "", head=head, revision=config.revision, device=config.device)
 
 

@@ -40,7 +40,7 @@ def serve(
 
     Once all are ready, run `rsd solve` in another terminal, with the same rsd.toml or --preset.
 
-    Exit code: 0 after Ctrl-C, 1 on an error, 2 for a wrong option.
+    Exit code: 0 after Ctrl-C, 1 on an error, 2 for an unknown option.
     """
     with exit_codes(ErrorLine(), extras="vllm"):
         settings = load_config(config, {} if preset is None else {"preset": preset})

@@ -67,7 +67,8 @@ def solve(
 
     Without servers everything runs on this machine; the first run downloads two small models (1.6 GB).
 
-    Exit code: 0 if the solution is complete, 3 if a limit ended it, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
+    Exit code: 0 if the solution is complete, 3 if a limit ended it, 1 on an error, 2 for an unknown option, 130 on
+    Ctrl-C.
     """
     settings = {
         "threshold": threshold,

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.rewards.families import FAMILIES, family, recognize, score_last_step
+from rsd_graph.rewards.families import FAMILIES, family_of_kind, recognize, score_last_step
 from tests.rewards.families.characters import Characters, score
 
 
@@ -35,7 +35,7 @@ def test_a_family_takes_the_options_that_it_knows() -> None:
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     """A typing error is found at once."""
     with pytest.raises(ConfigurationError, match="'prm' is no kind of process reward model; there are skywork"):
-        family("prm")
+        family_of_kind("prm")
 
 
 def test_architectures_that_vllm_lacks_name_importable_classes() -> None:
