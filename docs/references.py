@@ -1,4 +1,4 @@
-"""Writes the generated parts of `docs/settings.md` and `docs/command-line.md`.
+"""Writes the generated parts of the pages: settings, command line, and the presets in serving.
 
     python docs/references.py            # rewrite them
     python docs/references.py --check    # fail if they are stale
@@ -102,15 +102,17 @@ def _command(command: typer.models.CommandInfo) -> str:
     name = command.name or function.__name__.replace("_", "-")
     hints = get_type_hints(function, include_extras=True)
     arguments, options = [], []
+    usage = ["rsd", name, "[OPTIONS]"]
     for parameter in signature(function).parameters.values():
         kind, info = get_args(hints[parameter.name])
         row = [_value(kind, info), _shown_default(parameter, info), " ".join((info.help or "").split())]
         if isinstance(info, typer.models.ArgumentInfo):
             arguments.append([f"`{parameter.name.upper()}`", row[1], row[2]])
+            required = parameter.default is Parameter.empty
+            usage.append(parameter.name.upper() if required else f"[{parameter.name.upper()}]")
         else:
             options.append([", ".join(f"`{each}`" for each in _names(parameter.name, info)), *row])
-    usage = " ".join(["rsd", name, "[OPTIONS]", *(argument[0].strip("`") for argument in arguments)])
-    parts = [f"## rsd {name}", f"```text\n{usage}\n```", cleandoc(function.__doc__ or "")]
+    parts = [f"## rsd {name}", f"```text\n{' '.join(usage)}\n```", cleandoc(function.__doc__ or "")]
     if arguments:
         parts.append(table(["argument", "default", "meaning"], arguments))
     return "\n\n".join([*parts, table(["option", "value", "default", "meaning"], options)])
@@ -138,7 +140,7 @@ def _shown_default(parameter: Parameter, info: Any) -> str:
         return info.show_default
     if parameter.default is Parameter.empty:
         return "required"
-    return "" if parameter.default in (None, False) else f"`{parameter.default}`"
+    return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
 
 
 GENERATED: dict[str, Callable[[], str]] = {

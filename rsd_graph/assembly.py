@@ -1,8 +1,10 @@
 """From a configuration to models that are ready to run, and are closed in the end.
 
-async with assemble(load_config(None)) as models:
-await models.start()
-graph = create_rsd_graph(models.draft, models.target, models.reward)
+    async with assemble(load_config(None)) as models:
+        await models.start()
+        graph = create_rsd_graph(models.draft, models.target, models.reward)
+
+`await models.start()` may be left out: what runs in this process is then loaded by the first step.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,7 +31,7 @@ from rsd_graph.protocols import Lifecycle, RewardModel, ScoringBackend, StepGene
 from rsd_graph.rewards import process_reward
 from rsd_graph.rewards.combined import CombinedReward
 from rsd_graph.rewards.confidence import ConfidenceReward
-from rsd_graph.rewards.families import family, recognize, score_last_step
+from rsd_graph.rewards.families import family_of_kind, recognize, score_last_step
 from rsd_graph.rewards.judge import JudgeReward, served_judge
 from rsd_graph.rewards.prm import ProcessReward
 from rsd_graph.rewards.trained.embedded import combined_reward, trained_reward
@@ -252,7 +254,7 @@ def _chat_judge(found: ResolvedModel, card: ModelCard) -> JudgeReward:
 
 
 def _transformers(config: RewardConfig) -> TransformersScorer:
-    head = family(_family_kind(config)).head
+    head = family_of_kind(_family_kind(config)).head
     return TransformersScorer(config.model or "", head=head, revision=config.revision, device=config.device)
 
 

@@ -49,7 +49,7 @@ Place = Literal["server", "managed", "offline", "transformers", "file", "embedde
 - `transformers`: in this process, by plain transformers (a reward only).
 - `file`: in this process, by llama.cpp, from a GGUF file.
 - `embedded`: in this process, by llama.cpp, with the embedded default's weights.
-- `draft`, `target`: nowhere of its own; the reward comes out of that model.
+- `draft`, `target`: no model of its own (a reward only): that model gives the reward too.
 """
 
 
@@ -180,9 +180,9 @@ class RewardConfig(ModelConfig):
     )
     kind: str | None = Field(
         default=None,
-        description="`confidence` (the draft's own), `trained`, `combined` (both), `judge`, `skywork`, `qwen-prm`, "
-        "`math-shepherd`, `rlhflow` or `outcome`. By default recognized by the model's name; `confidence` where no "
-        "model is named.",
+        description="`confidence` (the draft's own), `trained`, `combined` (both), `judge`, or a family of process "
+        f"reward models: {', '.join(f'`{kind}`' for kind in FAMILIES if kind not in ('judge', *OF_THE_DRAFT))}. By "
+        "default recognized by the model's name; `confidence` where no model is named.",
     )
     centre: float | None = Field(
         default=None,
@@ -300,7 +300,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     preset: str | None = Field(
-        default=None, description="A family of three models (`rsd serve --help` lists them); the tables override it."
+        default=None, description="The name of a preset: a draft, a target and a reward model. The tables override it."
     )
     mode: Literal["serve", "offline"] = Field(
         default="serve",
@@ -378,9 +378,9 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
             raise ConfigurationError(f"{source} is not TOML: {error}") from error
     overrides = overrides or {}
     name = overrides.get("preset", tables.get("preset"))
-    family = preset(name) if isinstance(name, str) else {}  # anything else is refused below
+    base = preset(name) if isinstance(name, str) else {}  # anything else is refused below
     try:
-        return Config.model_validate(_laid_over(_laid_over(dict(family), tables), overrides))
+        return Config.model_validate(_laid_over(_laid_over(dict(base), tables), overrides))
     except ValidationError as error:
         raise ConfigurationError(f"{describe(error)}") from error
 

@@ -98,7 +98,13 @@ class ChecksumError(WeightsError):
 def describe(error: ValidationError) -> str:
     """A validation error as one line that names each wrong value and what is allowed."""
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_said(problem['msg'])}"
         + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {problem['input']!r:.80}")
         for problem in error.errors()
     )
+
+
+def _said(message: str) -> str:
+    """Pydantic's message in the middle of a line; a validator's own text stands alone."""
+    own = message.removeprefix("Value error, ")
+    return f"{own[:1].lower()}{own[1:]}"

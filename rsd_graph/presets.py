@@ -1,4 +1,4 @@
-"""Families of models that work together, by name: those of the paper, also with Qwen's own reward model."""
+"""Draft, target and reward by one name: the combinations of the paper, also with Qwen's own reward model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What models have to offer, whoever runs them: the interfaces between the graph, the rewards and the runtimes."""
+"""The interfaces between the graph, the rewards and the runtimes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 
 class Lifecycle(Protocol):
-    """What holds connections, processes or memory, and so has a beginning and an end."""
+    """Something that holds connections, processes or memory, and therefore is started and closed."""
 
     async def start(self) -> None:
         """Load what runs in this process now, rather than with the first call; nothing for a server elsewhere."""

@@ -189,6 +189,17 @@ def test_the_generated_references_are_current() -> None:
     assert run.returncode == 0, run.stderr
 
 
+def test_the_command_lines_page_shows_every_default() -> None:
+    """Also those that are 0."""
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    for row in (
+        "| `--temperature` | NUMBER, at least 0, at most 2 | `0.0` |",
+        "| `--epochs` | INTEGER, at least 1 | `3` |",
+    ):
+        assert row in page
+    assert "\nrsd train-reward [OPTIONS] [PROBLEMS]\n" in page
+
+
 def test_the_two_commands_of_the_readme_are_marked() -> None:
     """CI runs them word for word: the block after the marker, as `.ci/run` finds it."""
     lines = (ROOT / "README.md").read_text().splitlines()

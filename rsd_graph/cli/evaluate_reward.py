@@ -53,7 +53,7 @@ def evaluate_reward(
     lowest, of the mean, of the product, and of every prefix; how close the rewards are to probabilities; and the
     milliseconds and tokens per step.
 
-    Exit code: 0 on success, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
+    Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine(), extras="eval"):
         from rsd_graph.data.solutions import read_solutions

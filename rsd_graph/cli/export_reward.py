@@ -28,7 +28,7 @@ def export_reward(
     The checkpoint holds the draft's first layers with the reward merged in. Prints the command that serves it, and the
     lines for rsd.toml that use it.
 
-    Exit code: 0 on success, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
+    Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine(), extras="local,train"):
         loaded = load_reward(reward)  # before torch is imported, which takes seconds

@@ -22,7 +22,7 @@ DEFAULT_GIB = 80.0
 def serve(
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Family of models: {', '.join(PRESETS)}. rsd.toml overrides it.", show_default="none"),
+        typer.Option(help=f"Preset of models: {', '.join(PRESETS)}. rsd.toml overrides it.", show_default="none"),
     ] = None,
     config: ConfigFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and run nothing.")] = False,
@@ -40,7 +40,7 @@ def serve(
 
     Once all are ready, run `rsd solve` in another terminal, with the same rsd.toml or --preset.
 
-    Exit code: 0 after Ctrl-C, 1 on an error, 2 for a wrong option.
+    Exit code: 0 after Ctrl-C, 1 on an error, 2 for an unknown option.
     """
     with exit_codes(ErrorLine(), extras="vllm"):
         settings = load_config(config, {} if preset is None else {"preset": preset})

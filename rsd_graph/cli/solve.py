@@ -36,7 +36,7 @@ def solve(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Family of models; the one that `rsd serve` was started with.", show_default="none"),
+        typer.Option(help="Preset of models: the one that `rsd serve` was started with.", show_default="none"),
     ] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Lowest reward, from 0 to 1, at which a draft step is kept.", show_default="0.7")
@@ -67,7 +67,8 @@ def solve(
 
     Without servers everything runs on this machine; the first run downloads two small models (1.6 GB).
 
-    Exit code: 0 if the solution is complete, 3 if a limit ended it, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
+    Exit code: 0 if the solution is complete, 3 if a limit ended it, 1 on an error, 2 for an unknown option, 130 on
+    Ctrl-C.
     """
     settings = {
         "threshold": threshold,

@@ -85,7 +85,7 @@ def train_reward(
     Run the same command again to resume after a stop. With another --limit, --family, --layers or --epochs it reuses
     the work in --work that still applies.
 
-    Exit code: 0 on success, 1 on an error, 2 for a wrong option, 130 on Ctrl-C.
+    Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine("resume"), extras="local,train", again="resume"):
         data = solutions or problems

@@ -87,7 +87,7 @@ class ModelServer:
             base_url=self.url,
             api_key=api_key or "none",
             timeout=openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
-            max_retries=0,  # retries live in `RetryPolicy`, in one layer
+            max_retries=0,  # retries live in one layer, `models.retries`
             http_client=loopback_client(url),
         )
 

@@ -35,9 +35,8 @@ class SleepCoordinator:
     async def turn(self, engine: Sleeper) -> AsyncIterator[None]:
         """Keep the engine awake, and the others asleep, until the block ends."""
         async with self._lock.turn(engine):
-            await asyncio.shield(
-                asyncio.ensure_future(self._wake(engine))
-            )  # else a half-woken engine would stay on the GPU, unseen
+            # shielded: a cancelled caller would otherwise leave a half-woken engine on the GPU, unseen
+            await asyncio.shield(asyncio.ensure_future(self._wake(engine)))
             yield
 
     async def _wake(self, engine: Sleeper) -> None:

@@ -100,7 +100,7 @@ def locate(weights: Weights, progress: Progress | None = None) -> Path:
         return _verified(_named(weights, named), weights, progress)
     cache = cache_directory()
     path = cache / weights.filename
-    if path.is_file():  # it was put there complete; a cache that only others may write needs no lock
+    if path.is_file():  # files appear there complete, so no lock is needed: the cache may be read-only
         return _verified(path, weights, progress)
     try:
         cache.mkdir(parents=True, exist_ok=True)

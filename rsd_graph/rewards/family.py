@@ -1,4 +1,4 @@
-"""What a family of process reward models has to say of itself."""
+"""How a family of process reward models describes itself: its name pattern, prompt, head, and vLLM's flags."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -193,10 +193,8 @@ def engine_flags(model: ModelConfig, allocation: Allocation) -> list[str]:
     if parallel > 1:
         flags += ["--tensor-parallel-size", str(parallel)]
     if allocation.share is not None:
-        flags += [
-            "--gpu-memory-utilization",
-            f"{int(allocation.share * 100) / 100:.2f}",
-        ]  # rounded down, so that the sum fits
+        rounded_down = int(allocation.share * 100) / 100  # so that the sum fits
+        flags += ["--gpu-memory-utilization", f"{rounded_down:.2f}"]
     if model.context:
         flags += ["--max-model-len", str(model.context)]
     flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rsd_graph import vllm_plugin
+from rsd_graph.rewards.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,11 +37,13 @@ def register(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> dict[str, A
     return registry.known
 
 
-def test_both_architectures_are_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_families_architectures_are_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """VLLM loads plug-ins several times in some processes."""
+    theirs = {name for family in FAMILIES.values() for name in family.vllm_architectures}
+    assert theirs >= {"Qwen2ForPrmModel", "Qwen2ForLastStepReward"}
     registry = Registry("Qwen2ForCausalLM")
     first = dict(register(monkeypatch, registry))
-    assert first.keys() == {"Qwen2ForCausalLM", "Qwen2ForPrmModel", "Qwen2ForLastStepReward"}
+    assert first.keys() == {"Qwen2ForCausalLM", *theirs}
     assert register(monkeypatch, registry) == first
 
 

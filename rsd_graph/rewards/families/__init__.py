@@ -40,7 +40,7 @@ def recognize(model: str) -> str | None:
     return None
 
 
-def family(kind: str) -> Family:
+def family_of_kind(kind: str) -> Family:
     """The family of this kind.
 
     Raises:
@@ -61,7 +61,7 @@ def score_last_step(kind: str, **options: float) -> ScoreLastStep:
     Raises:
         ConfigurationError: there is no such kind.
     """
-    chosen = family(kind)
+    chosen = family_of_kind(kind)
     known = {name: options[name] for name in chosen.options if name in options}
 
     async def score(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:

@@ -1,4 +1,4 @@
-"""What a reward file says of itself: its card."""
+"""The metadata of a reward file: its card."""
 
 from pathlib import Path
 from typing import Any, Literal

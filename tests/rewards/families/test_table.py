@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.rewards.families import FAMILIES, family, recognize, score_last_step
+from rsd_graph.rewards.families import FAMILIES, family_of_kind, recognize, score_last_step
 from tests.rewards.families.characters import Characters, score
 
 
@@ -33,10 +35,11 @@ def test_a_family_takes_the_options_that_it_knows() -> None:
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     """A typing error is found at once."""
     with pytest.raises(ConfigurationError, match="'prm' is no kind of process reward model; there are skywork"):
-        family("prm")
+        family_of_kind("prm")
 
 
 def test_architectures_that_vllm_lacks_name_importable_classes() -> None:
-    """As "module:Class"; the module itself needs vLLM and torch."""
+    """As "module:Class" of our plug-in; the module itself needs vLLM and torch."""
     wheres = {where for each in FAMILIES.values() for where in each.vllm_architectures.values()}
-    assert {where.split(":")[0] for where in wheres} == {"rsd_graph.vllm_plugin.architectures"}
+    assert wheres
+    assert all(re.fullmatch(r"rsd_graph\.vllm_plugin\.\w+:\w+", where) for where in wheres)

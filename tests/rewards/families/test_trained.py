@@ -17,7 +17,7 @@ class Slow(Characters):
         return await super().chat(turns, generation_prompt=generation_prompt)
 
 
-def test_the_reward_is_read_behind_the_newest_steps_delimiter() -> None:
+def test_the_reward_is_read_after_the_newest_steps_delimiter() -> None:
     """In the draft's own conversation; the difference of the labels, shifted by the centre."""
     backend = Characters(math.log(3) + 1.0, 1.0)
     score_step = TrainedScore(centre=0.0, system_prompt="Think.")
