@@ -12,6 +12,7 @@ from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.evaluate_reward_view import print_tables
 from rsd_graph.cli.options import ConfigFile, reward_table
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, load_config
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def evaluate_reward(
             print_tables(evaluation, name)
         evaluation.draw(picture, name)
         if not as_json:
-            typer.echo(f"drawn: {picture}")
+            say(f"drawn: {picture}")
 
 
 async def _evaluate(settings: Config, solutions: "Sequence[Solution]", stages: Stages) -> "Evaluation":

@@ -7,6 +7,7 @@ import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.models.weights import DRAFT, locate
 from rsd_graph.rewards.trained.file import load_reward
 from rsd_graph.rewards.trained.format import Card
@@ -37,7 +38,7 @@ def export_reward(
         with Stages() as stages:
             path = weights or locate(DRAFT, stages.stage)
             export(loaded, path, folder)
-        typer.echo(instructions(loaded.card, folder))
+        say(instructions(loaded.card, folder))
 
 
 def instructions(card: Card, folder: Path) -> str:

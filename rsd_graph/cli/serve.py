@@ -9,6 +9,7 @@ import typer
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.options import ConfigFile
 from rsd_graph.cli.serve_view import ServeView
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import load_config
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.presets import PRESETS
@@ -47,7 +48,7 @@ def serve(
         servers = plan(settings, _gpus(gpus, gpu_memory))
         if dry_run:
             for server in servers:
-                typer.echo(f"# {server.role}: {server.url}\n{server}\n")
+                say(f"# {server.role}: {server.url}\n{server}\n")
             return
         _ = settings.serve.api_key  # if it is missing, that is an error before anything starts
         view = ServeView(servers, _hint(preset, config))

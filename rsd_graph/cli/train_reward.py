@@ -11,6 +11,7 @@ import typer
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.options import ConfigFile
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import Config, ModelConfig, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError
 
@@ -133,9 +134,9 @@ def train_reward(
 def _show(reward: "RewardFile", out: Path) -> None:
     card = reward.card
     for name, figure in card.training.items():
-        typer.echo(f"{name}: {figure}")
+        say(f"{name}: {figure}")
     size = out.stat().st_size / 1e3
-    typer.echo(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained parameters, {size:,.0f} kB")
+    say(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained parameters, {size:,.0f} kB")
 
 
 def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path | None]:
