@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
+from rsd_graph.cli.options import user_path
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
 from rsd_graph.models.weights import DRAFT, locate
@@ -14,13 +15,14 @@ from rsd_graph.rewards.trained.format import Card
 
 
 def export_reward(
-    reward: Annotated[Path, typer.Argument(help="Reward file from `rsd train-reward`.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to write the checkpoint to.")],
+    reward: Annotated[Path, typer.Argument(help="Reward file from `rsd train-reward`.", callback=user_path)],
+    folder: Annotated[Path, typer.Argument(help="Folder to write the checkpoint to.", callback=user_path)],
     weights: Annotated[
         Path | None,
         typer.Option(
             help="Weights of the draft that it was trained on: a GGUF file or a Hugging Face folder.",
             show_default="the embedded draft's",
+            callback=user_path,
         ),
     ] = None,
 ) -> None:

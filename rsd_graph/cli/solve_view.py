@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rsd_graph.cli.errors import print_error
 from rsd_graph.cli.progress import Stages
-from rsd_graph.cli.terminal_text import harmless, plain
+from rsd_graph.cli.terminal_text import plain
 from rsd_graph.costs import Flops
 from rsd_graph.errors import RSDError
 from rsd_graph.events import RSDEvent

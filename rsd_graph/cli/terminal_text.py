@@ -1,8 +1,8 @@
-"""Text of models, servers, files and arguments, made harmless before a terminal shows it.
+r"""Text of models, servers, files and arguments, made harmless before a terminal shows it.
 
 A terminal obeys control characters: they clear the screen, rename the window, write to the clipboard, or move the
 cursor back over what stands there. Bidirectional controls show a line in another order than it has, and characters
-without a width hide in it. All of these are shown as Python escapes, such as `\\x1b`; letters of every script, and
+without a width hide in it. All of these are shown as Python escapes, such as `\x1b`; letters of every script, and
 emoji, stay as they are.
 """
 
@@ -17,7 +17,7 @@ _OBEYED_OR_UNSEEN = re.compile(
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks, embeddings, overrides and isolates of direction
     "\u2028\u2029"  # Unicode's own line ends
-    "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f"  # without a width or a shape
+    "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f"  # without a width
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff"  # tags, and more variation selectors
     "\ud800-\udfff"  # halves of a pair, which no encoding can write

@@ -32,4 +32,6 @@ def _problem(record: Any) -> Problem:
     text = record.get("question") or record["problem"]
     if not isinstance(text, str) or not text.strip():
         raise TypeError("the problem is a text, and not an empty one")
+    if not isinstance(record["answer"], (str, int, float)):
+        raise TypeError("`answer` is a text or a number")
     return Problem(text, str(record["answer"]).split("####")[-1].strip())

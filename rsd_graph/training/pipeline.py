@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rsd_graph._internal.files import write_atomically
+from rsd_graph._internal.files import parse_json, private_folder, read_regular, write_atomically
 from rsd_graph.data.problems import Problem
 from rsd_graph.data.solutions import Solution, joined, read_solutions
 from rsd_graph.errors import ConfigurationError
@@ -30,6 +30,9 @@ CONTINUATION_TEMPERATURE = 0.7
 """Of Monte-Carlo continuations, which have to differ."""
 FREE = {"limit", "layers", "family", "changed", "rank", "epochs"}
 """Options that may differ between runs in one folder: what earlier ones have written serves all of them."""
+
+LARGEST_NOTE = 1 << 20
+"""Bytes of a folder's `run.json`."""
 
 
 class Options(BaseModel):
@@ -94,12 +97,14 @@ class Folder:
         wanted = {**options.model_dump(exclude=FREE), **made_of}
         note = path / "run.json"
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            private_folder(path)
             if not note.exists():
                 write_atomically(note, json.dumps(wanted, indent=1).encode())
-            found = json.loads(note.read_text())
+            found = parse_json(read_regular(note, LARGEST_NOTE))
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"cannot use the folder {path}: its {note.name} holds no object")
         if other := [key for key in wanted if found.get(key) != wanted[key]]:
             key = other[0]
             takes = f" (--solutions {self.solutions} takes what was solved)" if self.solutions.exists() else ""

@@ -46,7 +46,7 @@ async def sample(
     progress: Callable[[int, int], None],
 ) -> None:
     """Have the draft solve each problem that the file does not hold yet."""
-    journal = Journal(file)
+    journal = Journal(file, _with_problem)
     done = {record["problem"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
 
@@ -71,3 +71,10 @@ async def sample(
         }
 
     await journal.fill([solve(problem) for problem in problems if problem.text not in done], progress)
+
+
+def _with_problem(record: Any) -> dict[str, Any]:
+    """A record as `sample` writes it, as far as it reads it; the rest is read as a solution."""
+    if not isinstance(record["problem"], str):
+        raise TypeError("`problem` is a text")
+    return dict(record)

@@ -42,7 +42,7 @@ HOSTILE = (
 )
 FRIENDLY = (
     "plain [red]text[/red] [link=http://evil]x[/link] \\boxed{4}\n\n\tsecond",
-    "שלום עולם, العربية 123, فارسی می\u200cخواهم",
+    "שלום עולם, العربية 123, فارسی می\u200cخواهم",  # noqa: RUF001  # Arabic
     "日本語 ﷽ é e\u0301 ½ ∑ → █",
     "👩🏽\u200d🚀 👨\u200d👩\u200d👧 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3 🇩🇪",
 )
