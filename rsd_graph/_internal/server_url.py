@@ -3,6 +3,8 @@
 import ipaddress
 import re
 
+import httpx
+
 LONGEST = 2000
 HIGHEST_PORT = 65535
 
@@ -13,7 +15,9 @@ def checked_url(url: str) -> str:
     Raises:
         ValueError: it is none; the message does not repeat it, because it may hold a password.
     """
-    if len(url) > LONGEST or not url.isprintable() or " " in url:
+    if len(url) > LONGEST:
+        raise ValueError(f"an address has at most {LONGEST} characters")
+    if not url.isprintable() or " " in url:
         raise ValueError("an address has no spaces and no control characters")
     scheme, separator, rest = url.partition("://")
     if scheme.lower() not in ("http", "https") or not separator:
@@ -29,6 +33,10 @@ def checked_url(url: str) -> str:
     if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= HIGHEST_PORT):
         raise ValueError(f"the port {port!r:.20} is not a number from 1 to {HIGHEST_PORT}")
     _require_host(host)
+    try:
+        httpx.URL(url)  # what connects to it refuses more names
+    except httpx.InvalidURL as error:
+        raise ValueError(f"an address looks like http://host:8000, and here is an {error}"[:200]) from error
     return url
 
 
