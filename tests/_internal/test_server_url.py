@@ -32,7 +32,7 @@ def test_an_address_stays_as_it_is(url: str) -> None:
         ("http://host:-1", "the port '-1'"),
         ("http://host:abc", "the port 'abc'"),
         ("http://host:", "the port ''"),
-        ("http://host:٨٠", "the port"),  # noqa: RUF001  # Arabic digits
+        ("http://host:٨٠", "the port"),  # Arabic digits
         ("http://host:" + 500 * "9", "the port"),
         ("http://[::1]:0", "the port '0'"),
         ("http://::1:8000", r"write http://\[::1\]:8000"),
