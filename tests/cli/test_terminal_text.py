@@ -2,10 +2,12 @@
 
 import io
 import json
+import logging
 import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -25,6 +27,7 @@ from rsd_graph.errors import ModelError
 from rsd_graph.evaluation.metrics import Bin
 from rsd_graph.serving.plan import ServerPlan
 from rsd_graph.state import RSDOutput, Step, TokenUsage, Usage
+from tests.conftest import FakeServer
 
 HOSTILE = (
     "\x1b[2J\x1b[H",  # clears the screen
@@ -212,3 +215,42 @@ def test_an_error_repeats_an_argument_harmlessly(arguments: list[str], text: str
     assert result.exit_code in (1, 2)
     assert not result.exception or isinstance(result.exception, SystemExit)
     assert obeyed(result.output) == []
+
+
+def test_a_traceback_and_a_log_are_harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bug ends with its whole traceback, whatever the error says; libraries log to standard error."""
+
+    def fail(*_: object) -> None:
+        logging.getLogger("some.library").error("from %s", "".join(HOSTILE))
+        raise ZeroDivisionError("".join(HOSTILE))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rsd_graph.cli.solve.load_config", fail)
+    monkeypatch.setattr(logging.getLogger("some.library"), "propagate", False)
+    result = CliRunner().invoke(app, ["solve", "x"])
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "ZeroDivisionError: \\x1b[2J" in result.stderr
+    assert "from \\x1b[2J" in result.stderr
+    assert obeyed(result.output) == []
+
+
+def test_servers_say_nothing_that_a_terminal_obeys(server: FakeServer, tmp_path: Path, monkeypatch: Any) -> None:
+    """A whole run: steps, the answer, and the error of a server that refuses."""
+    monkeypatch.chdir(tmp_path)
+    text = "".join(HOSTILE[:-1]) + "\\boxed{4\x1b[2J}"
+    server.answer("/props", {"default_generation_settings": {}})
+    server.answer("/apply-template", {"prompt": "x"})
+    completion = {"content": text, "stop_type": "eos", "tokens_evaluated": 1, "tokens_predicted": 1}
+    server.answer(
+        "/completion",
+        completion | {"timings": {"cache_n": 0}, "completion_probabilities": [{"logprob": -0.1}]},
+        (400, {"error": {"message": text}}),
+    )
+    arguments = ["solve", "x", "--draft", server.url, "--target", server.url, "--reward", "confidence"]
+    kept, refused = (CliRunner().invoke(app, arguments) for _ in range(2))
+    assert (kept.exit_code, refused.exit_code) == (0, 1)
+    assert "answer  4\\x1b[2J" in kept.stdout
+    assert "rsd: " in refused.stderr
+    assert "\\x1b[2J" in refused.stderr
+    assert obeyed(kept.output) == obeyed(refused.output) == []
