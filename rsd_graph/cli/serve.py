@@ -31,7 +31,8 @@ def serve(
         int | None, typer.Option(min=0, help="Plan for this many GPUs.", show_default="those of this machine")
     ] = None,
     gpu_memory: Annotated[
-        float | None, typer.Option(min=1, help="Memory of each GPU in GiB; needs --gpus.", show_default="80")
+        float | None,
+        typer.Option(min=1, max=100_000, help="Memory of each GPU in GiB; needs --gpus.", show_default="80"),
     ] = None,
 ) -> None:
     """Start the models with vLLM and keep them running until Ctrl-C.

@@ -10,7 +10,7 @@ import pytest
 
 from rsd_graph.data.problems import Problem
 from rsd_graph.data.solutions import Solution
-from rsd_graph.errors import ConfigurationError
+from rsd_graph.errors import ConfigurationError, WeightsError
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation
 from rsd_graph.testing import ScriptedModel
@@ -76,3 +76,15 @@ def test_a_journal_of_labels_names_a_line_that_is_none(tmp_path: Path, line: dic
     file.write_text(json.dumps(line) + "\n")
     with pytest.raises(ConfigurationError, match=why):
         asyncio.run(by_continuation(ScriptedModel({}), [SOLUTION], 1, RSDSettings(), file, lambda *_: None))
+
+
+def test_weights_are_a_file_or_a_folder(tmp_path: Path) -> None:
+    """A pipe is neither, nor is the name of a model on the hub."""
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from rsd_graph.training.backbone import check_architecture
+
+    os.mkfifo(tmp_path / "pipe.gguf")
+    for path in (tmp_path / "pipe.gguf", Path("org/model")):
+        with pytest.raises(WeightsError, match="neither a regular file nor a folder"):
+            check_architecture(path)
