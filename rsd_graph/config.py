@@ -12,15 +12,18 @@ docs/settings.md lists every key; it is generated from the models below. What is
 """
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from rsd_graph._internal.addresses import LOOPBACK
+from rsd_graph._internal.files import expanded, read_regular, require_no_control
+from rsd_graph._internal.server_url import checked_host, checked_url
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import StepCalibration
@@ -31,6 +34,10 @@ from rsd_graph.settings import RSDSettings
 OF_THE_DRAFT = ("trained", "combined")
 """Kinds of reward that `rsd train-reward` makes."""
 DEFAULT_FILE = Path("rsd.toml")
+LARGEST_FILE = 256 << 10
+"""Bytes of `rsd.toml`."""
+_DEEPEST_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){40}""", re.ASCII)
+"""A dotted key of so many parts: reading it takes time and memory that grow with the square of their number."""
 
 Role = Literal["draft", "target", "reward"]
 ROLES: tuple[Role, ...] = ("draft", "target", "reward")
@@ -53,6 +60,26 @@ Place = Literal["server", "managed", "offline", "transformers", "file", "embedde
 """
 
 
+def _name(text: str) -> str:
+    """A name that can be an argument of a program and is not one of its options."""
+    if text.startswith("-") or not text.strip():
+        raise ValueError("a name is not empty, and does not begin with -")
+    return require_no_control(text)
+
+
+def _variable(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):  # it may be the key itself
+        raise PydanticCustomError("secret", "the name of an environment variable has only letters, digits and _")
+    return text
+
+
+Url = Annotated[str, AfterValidator(checked_url)]
+UserPath = Annotated[Path, AfterValidator(expanded)]
+Name = Annotated[str, AfterValidator(_name)]
+Argument = Annotated[str, AfterValidator(require_no_control)]
+Variable = Annotated[str, AfterValidator(_variable)]
+
+
 def kinds() -> tuple[str, ...]:
     """Every kind of reward: the draft's confidence, the families of reward models, and a trained one with both."""
     return ("confidence", "combined", *FAMILIES)
@@ -61,17 +88,17 @@ def kinds() -> tuple[str, ...]:
 class ModelConfig(BaseModel):
     """A model: on a server (`url`), started here (`model`), from a file (`path`), or the embedded default."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    url: str | None = Field(
+    url: Url | None = Field(
         default=None,
         description="Address of a server that runs already: vLLM, llama.cpp, or one with the OpenAI completions API.",
     )
-    replicas: list[str] = Field(
+    replicas: list[Url] = Field(
         default=[], description="More servers of the same model, beside `url`; conversations are spread over them."
     )
-    path: Path | None = Field(default=None, description="A GGUF file, run in this process by llama.cpp.")
-    model: str | None = Field(
+    path: UserPath | None = Field(default=None, description="A GGUF file, run in this process by llama.cpp.")
+    model: Name | None = Field(
         default=None,
         description="The model's name. With `url`: one of those that the server lists, the first by default. Without: "
         'what `rsd serve` starts, or what `mode = "offline"` loads.',
@@ -82,11 +109,11 @@ class ModelConfig(BaseModel):
         description="Number of the model's parameters: for the FLOPs count, and for planning GPU memory where the "
         "model's name does not give it.",
     )
-    api_key_env: str | None = Field(
+    api_key_env: Variable | None = Field(
         default=None, description="Environment variable that holds the API key of the server at `url`."
     )
     timeout: float = Field(default=600, gt=0, description="Seconds to wait for one step, or for one reward.")
-    revision: str | None = Field(default=None, description="Revision of `model` on the hub.")
+    revision: Name | None = Field(default=None, description="Revision of `model` on the hub.")
     gpus: list[int] | None = Field(
         default=None, min_length=1, description="GPUs of a model that is started here; planned by default."
     )
@@ -101,7 +128,7 @@ class ModelConfig(BaseModel):
     context: int | None = Field(
         default=None, ge=1, description="Longest prompt and response together, in tokens; the model's own by default."
     )
-    flags: list[str] = Field(default=[], description="More flags for vLLM.")
+    flags: list[Argument] = Field(default=[], description="More flags for vLLM.")
     port: int | None = Field(
         default=None,
         ge=1,
@@ -126,23 +153,16 @@ class ModelConfig(BaseModel):
             raise ValueError("`revision` is of a `model` that is started here")
         if self.gpus and len(set(self.gpus)) < len(self.gpus):
             raise ValueError("`gpus` names one twice")
-        if reserved := RESERVED_FLAGS & {flag.split("=")[0] for flag in self.flags}:
-            raise ValueError(f"`flags`: {min(reserved)} is set by other keys")
+        for reserved in sorted(RESERVED_FLAGS):
+            if any(_is_flag(flag, reserved) for flag in self.flags):
+                raise ValueError(f"`flags`: {reserved} is set by other keys")
         if not self.managed and (given := sorted(ENGINE_KEYS & self.model_fields_set)):
             raise ValueError(
                 f"{', '.join(f'`{key}`' for key in given)}: for a model that is started here; give `model`"
             )
+        if self.managed and self.model and self.model.startswith("~"):
+            self.model = str(expanded(Path(self.model)))
         return self
-
-    @field_validator("url")
-    @classmethod
-    def _an_address(cls, url: str | None) -> str | None:
-        return None if url is None else _checked_address(url)
-
-    @field_validator("replicas")
-    @classmethod
-    def _addresses(cls, urls: list[str]) -> list[str]:
-        return [_checked_address(url) for url in urls]
 
     @property
     def managed(self) -> bool:
@@ -155,25 +175,28 @@ class ModelConfig(BaseModel):
         return None if self.api_key_env is None else _from_environment(self.api_key_env)
 
 
-def _checked_address(url: str) -> str:
-    parts = urlsplit(url)
-    # reading `port` raises where it is no number
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("an address looks like http://host:8000")
-    return url
+def _is_flag(given: str, flag: str) -> bool:
+    """Whether vLLM reads the argument as the flag: with a value behind =, with _ for -, or shortened."""
+    name = given.partition("=")[0].replace("_", "-")
+    return len(name) > len("--x") and flag.startswith(name)
 
 
 def _from_environment(variable: str) -> str:
-    key = os.environ.get(variable)
+    key = os.environ.get(variable, "").strip()  # a key read from a file ends with a line feed
     if not key:
         raise ConfigurationError(f"the environment variable {variable} (api_key_env) is not set")
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigurationError(
+            f"the environment variable {variable} (api_key_env) holds a character that no key has: a key is ASCII, "
+            "without spaces and line ends"
+        )
     return key
 
 
 class RewardConfig(ModelConfig):
     """The reward: the draft's confidence, a process reward model, or a chat model as judge."""
 
-    path: Path | None = Field(
+    path: UserPath | None = Field(
         default=None,
         description="A GGUF file, run in this process by llama.cpp as a judge; or a reward file of `rsd train-reward`, "
         "for `trained` (then `kind` may be left out) and `combined`. By default the embedded draft's reward file.",
@@ -200,7 +223,7 @@ class RewardConfig(ModelConfig):
     engine: Literal["vllm", "transformers"] = Field(
         default="vllm", description="What runs `model`: vLLM, or plain transformers in this process."
     )
-    device: str = Field(default="cpu", description='Device of `engine = "transformers"`, such as `cuda:0`.')
+    device: Name = Field(default="cpu", description='Device of `engine = "transformers"`, such as `cuda:0`.')
 
     @field_validator("kind")
     @classmethod
@@ -259,11 +282,13 @@ class ServeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    host: str = Field(
+    host: Annotated[str, AfterValidator(checked_host)] = Field(
         default="127.0.0.1", description="Address that the servers listen on; anything beyond this machine needs a key."
     )
-    api_key_env: str = Field(default="RSD_API_KEY", description="Environment variable that holds the servers' key.")
-    logs: Path = Field(default=Path(".rsd/logs"), description="Folder of the servers' log files.")
+    api_key_env: Variable = Field(
+        default="RSD_API_KEY", description="Environment variable that holds the servers' key."
+    )
+    logs: UserPath = Field(default=Path(".rsd/logs"), description="Folder of the servers' log files.")
     sleep: bool = Field(
         default=False,
         description='With `mode = "offline"`: models sleep while another works, instead of sharing the memory.',
@@ -370,12 +395,7 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
     tables: dict[str, Any] = {}
     source = file or DEFAULT_FILE
     if file is not None or source.exists():
-        try:
-            tables = tomllib.loads(source.read_text())
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {source}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{source} is not TOML: {error}") from error
+        tables = _read(source)
     overrides = overrides or {}
     name = overrides.get("preset", tables.get("preset"))
     base = preset(name) if isinstance(name, str) else {}  # anything else is refused below
@@ -383,6 +403,38 @@ def load_config(file: Path | None, overrides: dict[str, Any] | None = None) -> C
         return Config.model_validate(_laid_over(_laid_over(dict(base), tables), overrides))
     except ValidationError as error:
         raise ConfigurationError(f"{describe(error)}") from error
+
+
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        content = read_regular(source, LARGEST_FILE)
+        text = content.decode("utf-8-sig")
+        if deep := _DEEPEST_KEY.search(text):
+            raise ValueError(f"a key has too many parts (at line {_line(text, deep.start())})")
+        return tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{source} is not TOML: it is not UTF-8 (at line {line})") from error
+    except ValueError as error:  # TOMLDecodeError among them
+        raise ConfigurationError(f"{source} is not TOML: {error}") from error
+    except RecursionError as error:
+        line = _line(text, _deepest_bracket(text))
+        raise ConfigurationError(f"{source} is not TOML: brackets are nested too deeply (at line {line})") from error
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _deepest_bracket(text: str) -> int:
+    depth, deepest, position = 0, 0, 0
+    for bracket in re.finditer(r"[\[{\]}]", text):
+        depth += 1 if bracket.group() in "[{" else -1
+        if depth > deepest:
+            deepest, position = depth, bracket.start()
+    return position
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ exception of a user's own model too.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from rsd_graph.state import Step
+
+
+_LOGIN = re.compile(r"://.*@", re.DOTALL)
+_QUERY = re.compile(r"(://[^?]*)\?.*", re.DOTALL)
+MOST_PROBLEMS = 8
+"""In one message."""
+NOT_SHOWN = ("extra_forbidden", "missing", "secret")
+"""Types of validation errors whose input says nothing, or must not be seen."""
 
 
 class RSDError(Exception):
@@ -95,13 +104,21 @@ class ChecksumError(WeightsError):
     """Model weights do not have the expected SHA-256."""
 
 
+def without_secrets(text: str) -> str:
+    """The text without the user, the password and the query of an address that it holds."""
+    return _QUERY.sub(r"\1?…", _LOGIN.sub("://…@", text))
+
+
 def describe(error: ValidationError) -> str:
-    """A validation error as one line that names each wrong value and what is allowed."""
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {_said(problem['msg'])}"
-        + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {problem['input']!r:.80}")
-        for problem in error.errors()
-    )
+    """A validation error as one line that names each wrong value and what is allowed; it shows no password."""
+    problems = error.errors()
+    lines = [
+        f"{'.'.join(map(str, problem['loc'])) or 'the whole':.200}: {_said(problem['msg'])}"
+        + ("" if problem["type"] in NOT_SHOWN else f", got {without_secrets(repr(problem['input'])):.80}")
+        for problem in problems[:MOST_PROBLEMS]
+    ]
+    more = len(problems) - len(lines)
+    return "; ".join([*lines, f"and {more} more"] if more else lines)
 
 
 def _said(message: str) -> str:

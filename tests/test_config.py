@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,35 @@ def test_the_file_in_the_current_folder_is_read(tmp_path: Path, monkeypatch: pyt
         ("[draft]\nurl = 'http://a'\nrevision = 'x'", "`revision` is of a `model`"),
         ("[draft]\nmodel = 'm'\ngpus = [1, 1]", "names one twice"),
         ("[draft]\nmodel = 'm'\nflags = ['--port=1']", "--port is set by other keys"),
+        ("[draft]\nmodel = 'm'\nflags = ['--api_key', 'k']", "--api-key is set by other keys"),
+        ("[draft]\nmodel = 'm'\nflags = ['--api-k=k']", "--api-key is set by other keys"),
+        ("[draft]\nmodel = '--api-key=k'", "does not begin with -"),
+        ("[draft]\nmodel = ' '", "a name is not empty"),
+        ("[draft]\nmodel = 'm'\nrevision = '-x'", "does not begin with -"),
+        ("[draft]\nurl = 'http://host:99999'", r"draft\.url: .*the port '99999' .*got 'http://host:99999'"),
+        ("[draft]\nurl = 'http://::1:8000'", r"draft\.url: .*write http://\[::1\]:8000"),
+        ("[draft]\nurl = 'http://a'\nreplicas = ['http://b:0']", r"draft\.replicas\.0: .*the port '0'"),
+        ("[draft]\nmodel = 'm'\nport = 99999", r"draft\.port: .*got 99999"),
+        ('[draft]\nmodel = "a\\u0000b"', r"draft\.model: .*control character '\\x00'"),
+        ('[draft]\npath = "a\\u001b[2J"', r"draft\.path: .*control character '\\x1b'"),
+        ('[draft]\nmodel = "m"\nflags = ["--x\\u0000"]', r"draft\.flags\.0: .*control character"),
+        ('[draft]\nurl = "http://a\\u009b"', r"draft\.url: .*no control characters"),
+        ('[serve]\nlogs = "a\\u0007"', r"serve\.logs: .*control character"),
+        ('[serve]\nhost = "a\\u0000"', r"serve\.host: .*is not a host"),
+        ('[serve]\nhost = "[::1]"', r"serve\.host: .*without a port and brackets"),
+        ('[reward]\nmodel = "m"\nengine = "transformers"\ndevice = "c\\u001b"', r"reward\.device: .*control"),
+        ("[draft]\npath = '~no-such-user/x'", "home folder of ~no-such-user"),
+        ("[draft]\ntimeout = inf\nurl = 'http://a'", r"draft\.timeout: .*finite"),
+        ("[reward]\ncentre = nan", r"reward\.centre: .*finite"),
+        ("a\x00 = 1", r"rsd\.toml is not TOML: .*line 1"),
+        ('\n\nx = "\x1b[2J"', r"rsd\.toml is not TOML: .*line 3"),
+        ("\n\nx = " + 100_000 * "[", r"rsd\.toml is not TOML: brackets are nested too deeply \(at line 3\)"),
+        ("x = " + 30_000 * "{a=", r"rsd\.toml is not TOML: brackets are nested too deeply"),
+        ("\n" + 50_000 * "a." + "a = 1", r"rsd\.toml is not TOML: a key has too many parts \(at line 2\)"),
+        ("[" + 30_000 * "'a' . " + "a]", r"rsd\.toml is not TOML: a key has too many parts"),
+        ("x = " + 5000 * "9", r"rsd\.toml is not TOML"),
+        ("#" + 300_000 * " ", r"cannot read .*rsd\.toml: it is larger than"),
+        ("\n".join(f"k{number} = 1" for number in range(5000)), "and 4992 more"),
         ("[draft]\nmodel = 'm'\nreplicas = ['http://b']", "beside `url`"),
         ("[draft]\nurl = 'http://a'\nreplicas = ['b']", r"draft\.replicas"),
         ("[reward]\nkind = 'skywork'", "needs a `model` or a `url`"),
@@ -197,3 +227,79 @@ def test_every_key_is_described() -> None:
         if not key.description
     ]
     assert missing == []
+
+
+def test_a_file_that_never_ends_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device, a pipe, a folder; the default file too."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("rsd.toml")
+    for file, kind in ((Path("/dev/zero"), "a device"), (tmp_path, "a folder"), (None, "a named pipe")):
+        with pytest.raises(ConfigurationError, match=f"cannot read .*: it is {kind}"):
+            load_config(file)
+
+
+def test_a_file_that_is_not_utf8_is_named_with_its_line(tmp_path: Path) -> None:
+    """And one with a byte order mark is read."""
+    file = tmp_path / "rsd.toml"
+    file.write_bytes(b"\n[draft]\n# \xff")
+    with pytest.raises(ConfigurationError, match=r"rsd\.toml is not TOML: it is not UTF-8 \(at line 3\)"):
+        load_config(file)
+    file.write_bytes(b"\xef\xbb\xbf[settings]\nthreshold = 0.5\n")
+    assert load_config(file).settings.threshold == 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[draft]\nurl = 'http://user:hunter2@host'",
+        "[draft]\nurl = 'http://user:hunter2@host:99999'",
+        "[draft]\nurl = 'http://user:hun@ter2@host'",
+        "[draft]\nurl = 'http://host?key=hunter2'",
+        "[draft]\nurl = 'http://a'\nreplicas = ['http://user:hunter2@host']",
+        "draft = 'http://user:hunter2@host'",
+        "[draft]\nurl = ['http://user:hunter2@host']",
+        "[draft]\napi_key = 'hunter2'",
+        "[draft]\nurl = 'http://a'\napi_key_env = 'sk-hunter2'",
+        "[serve]\napi_key_env = 'sk-hunter2'",
+    ],
+)
+def test_a_secret_in_the_file_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    """Wherever it was put."""
+    file = tmp_path / "rsd.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(file)
+    assert "hunter2" not in str(caught.value)
+    assert "ter2" not in str(caught.value)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every key that may hold a path; a name that a server gives is not one."""
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load_config(
+        None,
+        {
+            "draft": {"path": "~/draft.gguf"},
+            "target": {"model": "~/target"},
+            "reward": {"path": "~/r.safetensors"},
+            "serve": {"logs": "~/logs"},
+        },
+    )
+    assert [str(each) for each in (config.draft.path, config.target.model, config.reward.path, config.serve.logs)] == [
+        "/home/me/draft.gguf",
+        "/home/me/target",
+        "/home/me/r.safetensors",
+        "/home/me/logs",
+    ]
+    assert load_config(None, {"draft": {"url": "http://a", "model": "~/x"}}).draft.model == "~/x"
+
+
+@pytest.mark.parametrize("key", ["se\ncret", "se cret", "secr\u00e9t"])
+def test_a_key_that_cannot_be_one_is_named_by_its_variable(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not shown; the line feed of a file's end is no part of it."""
+    monkeypatch.setenv("RSD_API_KEY", key)
+    with pytest.raises(ConfigurationError, match="RSD_API_KEY") as caught:
+        _ = load_config(None).serve.api_key
+    assert key not in str(caught.value)
+    monkeypatch.setenv("RSD_API_KEY", "secret\n")
+    assert load_config(None).serve.api_key == "secret"

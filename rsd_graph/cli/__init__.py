@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from rsd_graph.cli import evaluate_reward, export_reward, serve, solve, train_reward
+from rsd_graph.cli.commands import Commands
 
 app = typer.Typer(
     help="Reward-Guided Speculative Decoding: a cheap draft model writes each reasoning step, a reward model scores "
     "it, and the expensive target model rewrites only the poor ones.",
     epilog='Example: rsd solve "What is 2 + 3 * 4?"',
     no_args_is_help=True,
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

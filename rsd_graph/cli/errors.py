@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from rsd_graph.cli.terminal_text import plain
 from rsd_graph.errors import ConfigurationError, RSDError
 
 FAILED, STOPPED_EARLY, INTERRUPTED = 1, 3, 130
@@ -75,4 +75,4 @@ def exit_codes(view: ErrorView, *, extras: str = "local", again: Again = "start 
 
 def print_error(message: str) -> None:
     """Print `rsd: message` on standard error, red on a terminal."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"rsd: {message}", style="red"))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(plain(f"rsd: {message}", "red"))

@@ -10,8 +10,9 @@ import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.evaluate_reward_view import print_tables
-from rsd_graph.cli.options import ConfigFile, reward_table
+from rsd_graph.cli.options import ConfigFile, reward_table, user_path
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, load_config
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def evaluate_reward(
             help='Recorded solutions, as JSON lines with "problem" (text), "steps" (list of texts) and "correct" '
             "(true or false).",
             show_default=False,
+            callback=user_path,
         ),
     ],
     reward: Annotated[
@@ -40,9 +42,9 @@ def evaluate_reward(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Score only the first so many solutions.", show_default="all")
     ] = None,
-    picture: Annotated[Path, typer.Option(help="File for the plot of the ROC curve and of the reliability.")] = Path(
-        "reward.png"
-    ),
+    picture: Annotated[
+        Path, typer.Option(help="File for the plot of the ROC curve and of the reliability.", callback=user_path)
+    ] = Path("reward.png"),
     config: ConfigFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")] = False,
 ) -> None:
@@ -74,7 +76,7 @@ def evaluate_reward(
             print_tables(evaluation, name)
         draw(evaluation, picture, name)
         if not as_json:
-            typer.echo(f"drawn: {picture}")
+            say(f"drawn: {picture}")
 
 
 async def _evaluate(settings: Config, solutions: "Sequence[Solution]", stages: Stages) -> "Evaluation":

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from rsd_graph.cli.terminal_text import plain
+
 if TYPE_CHECKING:
     from rsd_graph.evaluation.summary import Evaluation
 
@@ -14,10 +16,10 @@ def print_tables(evaluation: "Evaluation", name: str) -> None:
     from rsd_graph.evaluation.metrics import expected_calibration_error
 
     out = Console(highlight=False)
-    title = f"{name}, {sum(evaluation.correct)} of {len(evaluation.correct)} solutions right"
+    title = plain(f"{name}, {sum(evaluation.correct)} of {len(evaluation.correct)} solutions right", "table.title")
     table = Table("reward of a solution", "AUC (95 % interval)", title=title)
     for what, area in evaluation.areas().items():
-        table.add_row(what, str(area))
+        table.add_row(plain(what), str(area))
     out.print(table)
     bins = evaluation.reliability()
     table = Table("reward of the last step", "solutions", "mean reward", "right", title="reliability")

@@ -6,20 +6,23 @@ from typing import Annotated
 import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
+from rsd_graph.cli.options import user_path
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.models.weights import DRAFT, locate
 from rsd_graph.rewards.trained.file import load_reward
 from rsd_graph.rewards.trained.format import Card
 
 
 def export_reward(
-    reward: Annotated[Path, typer.Argument(help="Reward file from `rsd train-reward`.")],
-    folder: Annotated[Path, typer.Argument(help="Folder to write the checkpoint to.")],
+    reward: Annotated[Path, typer.Argument(help="Reward file from `rsd train-reward`.", callback=user_path)],
+    folder: Annotated[Path, typer.Argument(help="Folder to write the checkpoint to.", callback=user_path)],
     weights: Annotated[
         Path | None,
         typer.Option(
             help="Weights of the draft that it was trained on: a GGUF file or a Hugging Face folder.",
             show_default="the embedded draft's",
+            callback=user_path,
         ),
     ] = None,
 ) -> None:
@@ -37,7 +40,7 @@ def export_reward(
         with Stages() as stages:
             path = weights or locate(DRAFT, stages.stage)
             export(loaded, path, folder)
-        typer.echo(instructions(loaded.card, folder))
+        say(instructions(loaded.card, folder))
 
 
 def instructions(card: Card, folder: Path) -> str:

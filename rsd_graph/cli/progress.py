@@ -18,6 +18,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from rsd_graph.cli.terminal_text import harmless, plain
+
 QUIET_SECONDS = 30
 """Between two lines of one stage, where there is no terminal."""
 LEAST_BYTES = 1_000_000
@@ -67,7 +69,7 @@ class Stages:
             return
         now = time.monotonic()
         if line := self._lines.setdefault(what, Lines(what, done, now)).report(done, total, now):
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(plain(line), soft_wrap=True)
 
 
 def _bars(console: Console) -> Progress:
@@ -86,7 +88,7 @@ class _Name(ProgressColumn):
     """What is being done, on one line."""
 
     def render(self, task: Task) -> Text:
-        return Text(task.description, no_wrap=True, overflow="ellipsis")
+        return Text(harmless(task.description), no_wrap=True, overflow="ellipsis")
 
 
 class _Amount(DownloadColumn):

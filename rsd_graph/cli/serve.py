@@ -9,6 +9,7 @@ import typer
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.options import ConfigFile
 from rsd_graph.cli.serve_view import ServeView
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import load_config
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.presets import PRESETS
@@ -30,7 +31,8 @@ def serve(
         int | None, typer.Option(min=0, help="Plan for this many GPUs.", show_default="those of this machine")
     ] = None,
     gpu_memory: Annotated[
-        float | None, typer.Option(min=1, help="Memory of each GPU in GiB; needs --gpus.", show_default="80")
+        float | None,
+        typer.Option(min=1, max=100_000, help="Memory of each GPU in GiB; needs --gpus.", show_default="80"),
     ] = None,
 ) -> None:
     """Start the models with vLLM and keep them running until Ctrl-C.
@@ -47,7 +49,7 @@ def serve(
         servers = plan(settings, _gpus(gpus, gpu_memory))
         if dry_run:
             for server in servers:
-                typer.echo(f"# {server.role}: {server.url}\n{server}\n")
+                say(f"# {server.role}: {server.url}\n{server}\n")
             return
         _ = settings.serve.api_key  # if it is missing, that is an error before anything starts
         view = ServeView(servers, _hint(preset, config))

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rsd_graph.cli.terminal_text import harmless, plain
 from rsd_graph.serving.plan import ServerPlan
 from rsd_graph.serving.process import State
 
@@ -53,7 +54,7 @@ class ServeView:
         self._rows[server.role] = _Row(state, detail=detail)
         if self._live is None and state != "waiting":
             what = f"after {took:.0f} s" if state == "ready" else detail
-            self._console.print(f"{server.role:<7}{state:<11}{server.url}  {what}".rstrip(), soft_wrap=True)
+            self._console.print(plain(f"{server.role:<7}{state:<11}{server.url}  {what}".rstrip()), soft_wrap=True)
 
     def log(self, server: ServerPlan, line: str) -> None:
         """Show the last line of its log while the server starts."""
@@ -63,7 +64,7 @@ class ServeView:
 
     def ready(self) -> None:
         """All servers are ready."""
-        self._console.print(Text(self._hint, style="bold green"), soft_wrap=True)
+        self._console.print(plain(self._hint, "bold green"), soft_wrap=True)
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -82,9 +83,9 @@ class ServeView:
             seconds = f"{time.monotonic() - row.since:.0f} s" if row.state in ("starting", "restarting") else ""
             table.add_row(
                 server.role,
-                Text(f"{row.state} {seconds}".strip(), style=STYLES[row.state]),
-                server.url,
+                plain(f"{row.state} {seconds}".strip(), STYLES[row.state]),
+                plain(server.url),
                 where,
-                Text(row.detail or server.model, style="dim", no_wrap=True, overflow="ellipsis"),
+                Text(harmless(row.detail or server.model), style="dim", no_wrap=True, overflow="ellipsis"),
             )
         return table

@@ -15,6 +15,9 @@ from rsd_graph.costs import flops
 from rsd_graph.errors import InvalidProblemError
 from rsd_graph.events import RSDEvent
 
+LONGEST_PROBLEM = 4_000_000
+"""Bytes; more than any model's context."""
+
 
 def solve(
     problem: Annotated[str, typer.Argument(help="The problem, in quotes; - reads it from standard input.")],
@@ -94,8 +97,11 @@ def solve(
 
 def standard_input() -> str:
     """The problem from standard input: UTF-8, whatever encoding the locale has."""
+    content = sys.stdin.buffer.read(LONGEST_PROBLEM + 1)
+    if len(content) > LONGEST_PROBLEM:
+        raise InvalidProblemError(f"standard input holds more than a problem: {LONGEST_PROBLEM / 1e6:.0f} MB at most")
     try:
-        return sys.stdin.buffer.read().decode()
+        return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidProblemError(f"standard input is not UTF-8: {error}") from error
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rsd_graph.cli.errors import print_error
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import plain
 from rsd_graph.costs import Flops
 from rsd_graph.errors import RSDError
 from rsd_graph.events import RSDEvent
@@ -114,8 +115,8 @@ class TerminalView:
         output, usage = result.output, result.output["usage"]
         by_draft = sum(step.author == "draft" for step in output["steps"])
         if output["stop"] in ENDINGS:
-            self._out.print(Text(ENDINGS[output["stop"]], style="yellow"))
-        self._out.print(Text.assemble(("answer  ", "dim"), (output["answer"] or "none found", "bold green")))
+            self._out.print(plain(ENDINGS[output["stop"]], "yellow"))
+        self._out.print(Text.assemble(("answer  ", "dim"), plain(output["answer"] or "none found", "bold green")))
         facts = [
             f"{usage.draft.completion} draft tokens ({usage.discarded} discarded)",
             f"{usage.target.completion} target tokens",
@@ -125,7 +126,7 @@ class TerminalView:
         if result.flops and result.flops.target_only:
             share = result.flops.total / result.flops.target_only
             facts.append(f"{share:.2f} times the FLOPs of the target alone")
-        self._out.print(Text("        " + " · ".join(facts), style="dim"))
+        self._out.print(plain("        " + " · ".join(facts), "dim"))
 
     def error(self, error: RSDError) -> None:
         self.close()
@@ -144,7 +145,7 @@ class TerminalView:
 
     def _wait(self, what: str) -> None:
         if self._waiting:
-            self._waiting.update(Text(what, style="dim"))
+            self._waiting.update(plain(what, "dim"))
             self._waiting.start()
 
     def _step(self, author: Author, index: int, reward: float | None, text: str, rejected: bool = False) -> None:
@@ -154,7 +155,7 @@ class TerminalView:
             _bar(reward),
             ("  rejected" if rejected else ""),
         )
-        body = Text(text.strip("\n"))
+        body = plain(text.strip("\n"))
         if rejected:
             heading.stylize("dim")
             body.stylize("dim")

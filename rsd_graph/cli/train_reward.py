@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
-from rsd_graph.cli.options import ConfigFile
+from rsd_graph.cli.options import ConfigFile, user_path
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import Config, ModelConfig, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError
 
@@ -28,21 +29,25 @@ def train_reward(
             "ends in #### and the answer). Not needed with --solutions, unless --labels is monte-carlo or target and "
             "the solutions lack `reference`, the right answer.",
             show_default=False,
+            callback=user_path,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Reward file to write.")] = Path("reward.safetensors"),
+    out: Annotated[Path, typer.Option(help="Reward file to write.", callback=user_path)] = Path("reward.safetensors"),
     weights: Annotated[
         Path | None,
         typer.Option(
             help="The draft's weights: a GGUF file or a Hugging Face folder. The solutions come from the draft of "
             "rsd.toml, which must be the same model.",
             show_default="the embedded draft's",
+            callback=user_path,
         ),
     ] = None,
     solutions: Annotated[
         Path | None,
         typer.Option(
-            help="Solutions that the draft has already written, to use instead of sampling.", show_default="sampled"
+            help="Solutions that the draft has already written, to use instead of sampling.",
+            show_default="sampled",
+            callback=user_path,
         ),
     ] = None,
     limit: Annotated[
@@ -72,9 +77,10 @@ def train_reward(
     ] = 0.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Token limit of one solution.")] = 600,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed; the same seed repeats a run.")] = 0,
-    work: Annotated[Path, typer.Option(help="Folder for unfinished work, from which the same command resumes.")] = Path(
-        ".rsd/reward"
-    ),
+    work: Annotated[
+        Path,
+        typer.Option(help="Folder for unfinished work, from which the same command resumes.", callback=user_path),
+    ] = Path(".rsd/reward"),
     config: ConfigFile = None,
 ) -> None:
     """Train a process reward model from the draft itself.
@@ -135,9 +141,9 @@ def train_reward(
 def _show(reward: "RewardFile", out: Path) -> None:
     card = reward.card
     for name, figure in card.training.items():
-        typer.echo(f"{name}: {figure}")
+        say(f"{name}: {figure}")
     size = out.stat().st_size / 1e3
-    typer.echo(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained parameters, {size:,.0f} kB")
+    say(f"{out}: {card.family}, {card.layers} layers, {reward.parameters} trained parameters, {size:,.0f} kB")
 
 
 def _with_weights(settings: Config, weights: Path | None) -> tuple[Config, Path | None]:

@@ -35,4 +35,6 @@ def _problem(record: Any) -> Problem:
     text = record.get("question") or record["problem"]
     if not isinstance(text, str) or not text.strip():
         raise TypeError("the problem must be a text that is not empty")
+    if not isinstance(record["answer"], (str, int, float)):
+        raise TypeError("`answer` must be a text or a number")
     return Problem(text, str(record["answer"]).split("####")[-1].strip())

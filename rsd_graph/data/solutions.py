@@ -16,6 +16,10 @@ from rsd_graph._internal.files import read_lines
 from rsd_graph.data.cut_steps import group_cut_steps
 from rsd_graph.state import Finish, Generation, TokenUsage
 
+MOST_TOKENS = 2**31
+ROUNDING = 1e-3
+"""A log-probability may be this far above 0: servers compute it in single precision, or less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Solution:
@@ -95,9 +99,17 @@ def _step(step: Any) -> Generation:
         raise ValueError(f"`finish` must be one of {', '.join(get_args(Finish))}")
     logprobs = step.get("logprobs")
     if logprobs is not None:
-        logprobs = tuple(float(each) for each in logprobs)
-    tokens = int(step.get("tokens", len(logprobs or ())))
+        logprobs = tuple(_logprob(each) for each in logprobs)
+    tokens = step.get("tokens", len(logprobs or ()))
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens <= MOST_TOKENS:
+        raise ValueError("`tokens` is a number of tokens")
     return Generation(step["text"], finish, TokenUsage(completion=tokens), logprobs)
+
+
+def _logprob(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value <= ROUNDING:
+        raise ValueError("`logprobs` must be logarithms of probabilities: numbers, 0 or less")
+    return min(float(value), 0.0)
 
 
 def merge_cut_steps(solution: Solution) -> Solution:

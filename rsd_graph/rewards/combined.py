@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.protocols import RewardModel
@@ -20,6 +20,8 @@ from rsd_graph.state import Generation, Score, Step
 
 R = TypeVar("R", bound=RewardModel)
 
+LARGEST_LOGIT = 1e6
+"""Beyond it, a calibration is nonsense, and its sum could overflow."""
 LEAST = 1e-6
 """Trained rewards are clipped to [LEAST, 1 - LEAST], so that their log-odds are finite."""
 
@@ -30,11 +32,11 @@ class StepCalibration(BaseModel):
     `reward = sigmoid(intercept + value * log_odds(trained) - surprisal * log(1 + nats))`
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    intercept: float
-    value: float
-    surprisal: float
+    intercept: float = Field(ge=-LARGEST_LOGIT, le=LARGEST_LOGIT)
+    value: float = Field(ge=-LARGEST_LOGIT, le=LARGEST_LOGIT)
+    surprisal: float = Field(ge=-LARGEST_LOGIT, le=LARGEST_LOGIT)
 
     def reward(self, trained: float, nats: float) -> float:
         """The probability in [0, 1] that a step is right.

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from rsd_graph._internal.files import open_private
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
 
@@ -98,8 +99,7 @@ class ServerProcess:
         """Start the process, in a group of its own."""
         self.report("starting")
         try:
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("ab") as log:  # a pipe would be held open by grandchildren
+            with open_private(self._log) as log:  # a pipe would be held open by grandchildren
                 self._started_at = log.tell()
                 self._process = await asyncio.create_subprocess_exec(
                     *END_WITH_PARENT,

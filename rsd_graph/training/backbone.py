@@ -187,6 +187,8 @@ def _source(path: Path) -> dict[str, Any]:
     """The arguments that make transformers find the model."""
     if path.is_file():
         return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    if not path.is_dir():  # a pipe, which may never end, or a name, which would be looked up on the hub
+        raise WeightsError(f"cannot load the draft {path}: it is neither a regular file nor a folder")
     return {"pretrained_model_name_or_path": path}
 
 

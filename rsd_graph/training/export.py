@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from rsd_graph.errors import WeightsError
 from rsd_graph.rewards.trained.file import RewardFile
 from rsd_graph.rewards.trained.gguf import require_base
+from rsd_graph.rewards.trained.tensors import require_fit
 from rsd_graph.training.backbone import Backbone
 
 
@@ -23,11 +24,19 @@ def export(reward: RewardFile, base: Path, folder: Path) -> None:
         folder: Created if it does not exist.
 
     Raises:
-        RewardError: the base is another model, or another quantisation of it.
+        RewardError: the base is another model, or another quantisation of it, or does not fit the reward.
         WeightsError: the base cannot be read, or the folder cannot be written.
     """
     backbone = Backbone(base)
     require_base(reward, backbone.base.name, backbone.base.sha256)
+    require_fit(
+        reward.card,
+        reward.norm,
+        reward.updates,
+        backbone.depth,
+        lambda name: backbone.linear(name).weight.shape if int(name.split(".")[1]) < backbone.depth else None,
+        backbone.norm().weight.shape[0],
+    )
     with torch.no_grad():
         for name, (down, up) in reward.updates.items():
             backbone.linear(name).weight.add_(torch.from_numpy(up).float() @ torch.from_numpy(down).float())

@@ -22,6 +22,7 @@ from rsd_graph._internal.files import Journal
 from rsd_graph._internal.progress import Progress, silent
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.data.solutions import Solution
+from rsd_graph.errors import ConfigurationError
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Author
@@ -107,7 +108,7 @@ async def _labelled(
     progress: Progress,
 ) -> list[Labels]:
     """The labels of each solution, several solutions at a time. The journal keeps them by the solutions' identities."""
-    journal = Journal(file)
+    journal = Journal(file, _with_labels)
     done = {record["solution"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
 
@@ -118,4 +119,19 @@ async def _labelled(
     unknown = {solution.identity: solution for solution in solutions if solution.identity not in done}
     await journal.fill([work(*item) for item in unknown.items()], partial(progress, "labelling steps"))
     labels: dict[str, Labels] = {record["solution"]: record["labels"] for record in journal.records}
+    for solution in solutions:
+        if len(labels[solution.identity]) != len(solution.steps):
+            raise ConfigurationError(
+                f"{file} has {len(labels[solution.identity])} labels for a solution of {len(solution.steps)} steps: "
+                "delete it, and it is made again"
+            )
     return [labels[solution.identity] for solution in solutions]
+
+
+def _with_labels(record: Any) -> dict[str, Any]:
+    """A record as `_labelled` writes it."""
+    if not isinstance(record["solution"], str):
+        raise TypeError("`solution` is a text")
+    if not all(label is None or 0 <= label <= 1 for label in record["labels"]):
+        raise ValueError("a label is null, or from 0 to 1")
+    return dict(record)

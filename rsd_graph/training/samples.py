@@ -56,7 +56,7 @@ async def sample(
         file: The journal, of recorded solutions.
         progress: Told how many problems are solved.
     """
-    journal = Journal(file)
+    journal = Journal(file, _with_problem)
     done = {record["problem"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
 
@@ -69,3 +69,10 @@ async def sample(
 
     report = partial(progress, "solving problems")
     await journal.fill([solve(problem) for problem in problems if problem.text not in done], report)
+
+
+def _with_problem(record: Any) -> dict[str, Any]:
+    """A record as `sample` writes it, as far as it reads it; the rest is read as a solution."""
+    if not isinstance(record["problem"], str):
+        raise TypeError("`problem` must be a text")
+    return dict(record)

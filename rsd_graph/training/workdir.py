@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rsd_graph._internal.files import write_atomically
+from rsd_graph._internal.files import parse_json, private_folder, read_regular, write_atomically
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.training.options import Options
 
 FREE = {"limit", "layers", "family", "changed", "rank", "epochs"}
 """Options that may differ between runs in one folder: they can all use what earlier runs wrote."""
+LARGEST_NOTE = 1 << 20
+"""Bytes of a folder's `run.json`."""
 
 
 class WorkDir:
@@ -30,12 +32,14 @@ class WorkDir:
         wanted = {**options.model_dump(exclude=FREE), **made_of}
         note = path / "run.json"
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            private_folder(path)
             if not note.exists():
                 write_atomically(note, json.dumps(wanted, indent=1).encode())
-            found = json.loads(note.read_text())
+            found = parse_json(read_regular(note, LARGEST_NOTE))
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot use the folder {path}: {error}") from error
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"cannot use the folder {path}: its {note.name} holds no object")
         if other := [key for key in wanted if found.get(key) != wanted[key]]:
             key = other[0]
             reuse = f" (--solutions {self.solutions} reuses what was solved)" if self.solutions.exists() else ""

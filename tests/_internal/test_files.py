@@ -1,12 +1,23 @@
 import asyncio
 import json
 import os
+import socket
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rsd_graph._internal.files import Journal, read_lines, write_atomically
+from rsd_graph._internal.files import (
+    LONGEST_LINE,
+    Journal,
+    expanded,
+    open_private,
+    parse_json,
+    read_lines,
+    read_regular,
+    write_atomically,
+)
 from rsd_graph.errors import ConfigurationError
 
 
@@ -134,3 +145,125 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match=r"cannot read .*binary"):
         read_lines(tmp_path / "binary", "a record", dict)
+
+
+def irregular(folder: Path) -> dict[str, Path]:
+    """Paths to what is no regular file, by what they are."""
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(folder / "socket"))
+    return {
+        "a folder": folder,
+        "a named pipe": folder / "pipe",
+        "a socket": folder / "socket",
+        "a device": Path("/dev/zero"),
+    }
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """Others may never end, or never begin."""
+    for kind, file in irregular(tmp_path).items():
+        with pytest.raises(OSError, match="not a regular file") as caught:
+            read_regular(file, 10)
+        assert caught.value.strerror == f"it is {kind}, and not a regular file"
+        with pytest.raises(ConfigurationError, match=f"cannot read {file}: it is {kind}"):
+            read_lines(file, "a record", dict)
+        if kind != "a folder":
+            with pytest.raises(ConfigurationError, match=f"cannot read {file}: it is {kind}"):
+                Journal(file)
+
+
+def test_files_have_a_size(tmp_path: Path) -> None:
+    """One byte too many is refused; a path that no system knows is an error of the system."""
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    assert read_regular(file, 5) == b"12345"
+    with pytest.raises(OSError, match="larger than 4e-06 MB"):
+        read_regular(file, 4)
+    with pytest.raises(OSError, match="null byte"):
+        read_regular(Path("a\0b"), 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (100_000 * "[", "nested too deeply"),
+        ("[NaN]", "NaN is not a finite number"),
+        ("[-Infinity]", "-Infinity is not a finite number"),
+        ("[1e999]", "1e999 is not a finite number"),
+        (5000 * "1", "is not a record"),
+    ],
+)
+def test_json_that_is_a_trap_is_named(tmp_path: Path, line: str, why: str) -> None:
+    """In one short line, with the number of its own."""
+    file = tmp_path / "lines.jsonl"
+    file.write_text("{}\n" + line + "\n")
+    with pytest.raises(ConfigurationError, match=r"line 2, is not a record: ") as caught:
+        read_lines(file, "a record", dict)
+    assert why in str(caught.value)
+    assert len(str(caught.value)) < 600
+    with pytest.raises(ConfigurationError, match=r"line 2, is not a record: "):
+        Journal(file)
+
+
+def test_a_gigantic_line_is_refused(tmp_path: Path) -> None:
+    """Before it is in memory."""
+    file = tmp_path / "lines.jsonl"
+    with file.open("wb") as out:
+        out.truncate(LONGEST_LINE + 2)  # sparse
+    with pytest.raises(ConfigurationError, match="it has a line of more than 16 MiB"):
+        read_lines(file, "a record", dict)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    """Some editors write one."""
+    (tmp_path / "lines").write_bytes(b"\xef\xbb\xbf{}\n")
+    assert read_lines(tmp_path / "lines", "a record", dict) == [{}]
+
+
+def test_numbers_are_read_exactly() -> None:
+    """As the json module reads them."""
+    assert parse_json('{"a": [-0.5, 1e-5, 3, null, true]}') == {"a": [-0.5, 1e-5, 3, None, True]}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_private_files_are_their_owners_alone(tmp_path: Path) -> None:
+    """So are the folders made for them, whatever the umask; a folder that was there stays as it is."""
+    tmp_path.chmod(0o755)
+    file = tmp_path / "new" / "deeper" / "file"
+    before = os.umask(0)
+    try:
+        with open_private(file) as out:
+            out.write(b"a")
+        file.chmod(0o644)
+        with open_private(file) as out:
+            out.write(b"b")
+        Journal(tmp_path / "journal").append({"problem": "secret"})
+    finally:
+        os.umask(before)
+    assert file.read_bytes() == b"ab"
+    assert [mode(each) for each in (file, tmp_path / "journal", file.parent, file.parent.parent, tmp_path)] == [
+        0o600,
+        0o600,
+        0o700,
+        0o700,
+        0o755,
+    ]
+    for kind, other in irregular(tmp_path).items():
+        if kind != "a folder":
+            with pytest.raises(OSError, match=r"not a regular file|No such device"):
+                open_private(other)
+
+
+def test_the_home_folder_stands_for_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start alone; an unknown user's is named, and a control character is."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expanded(Path("~/a/~b")) == Path("/home/me/a/~b")
+    assert expanded(Path("a/~")) == Path("a/~")
+    with pytest.raises(ValueError, match="the home folder of ~nobody-of-this-name is not known"):
+        expanded(Path("~nobody-of-this-name/a"))
+    with pytest.raises(ValueError, match=r"the control character '\\x1b' is not allowed"):
+        expanded(Path("a\x1b[2J"))

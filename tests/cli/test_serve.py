@@ -110,3 +110,10 @@ def test_servers_run_until_asked_to_stop(number: signal.Signals, tmp_path: Path)
     assert process.returncode == 0
     assert rest.count("stopped") == 2
     assert (tmp_path / ".rsd/logs/draft.log").exists()
+
+
+@pytest.mark.parametrize("memory", ["inf", "nan", "1e300", "-1"])
+def test_the_memory_of_a_gpu_is_a_real_one(memory: str) -> None:
+    """Refused as an option, without a traceback."""
+    result = serve("--preset", "qwen2.5-math-7b", "--gpus", "1", "--gpu-memory", memory, "--dry-run")
+    assert (result.exit_code, "Traceback" in result.output) == (2, False)

@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -222,3 +223,58 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
 
 
 async def _nothing(_: Watch) -> None: ...
+
+
+def test_logs_are_their_owners_alone(tmp_path: Path) -> None:
+    """And so is their folder, whatever the umask; a log that others could read is closed to them."""
+    logs = tmp_path / "run" / "logs"
+    before = os.umask(0)
+    try:
+
+        async def check(_: Watch) -> None:
+            assert stat.S_IMODE((logs / "draft.log").stat().st_mode) == 0o600
+
+        supervise([fake("draft")], logs, check)
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in (logs, logs.parent)] == [0o700, 0o700]
+        (logs / "draft.log").chmod(0o644)
+        supervise([fake("draft")], logs, check)
+    finally:
+        os.umask(before)
+
+
+def seen(what: str, folder: Path) -> list[bytes]:
+    """What /proc shows of the processes of a folder."""
+    return [Path(f"/proc/{pid}/{what}").read_bytes() for pid in pids(folder)]
+
+
+def test_the_key_is_nowhere_but_in_the_servers_environment(tmp_path: Path) -> None:
+    """Not in the arguments of any process, which everybody on the machine can list, and not in the log."""
+    server = replace(fake("draft"), environment={"RSD_TEST_FOLDER": str(tmp_path)})
+
+    async def run() -> list[bytes]:
+        watch = Watch()
+        supervisor = Supervisor([server], logs=tmp_path, watcher=watch, api_key="sk-hunter2", limits=QUICK)
+        running = asyncio.create_task(supervisor.run())
+        await asyncio.wait_for(watch.all_ready.wait(), 30)
+        found = seen("cmdline", tmp_path)
+        assert all(b"VLLM_API_KEY=sk-hunter2" in each for each in seen("environ", tmp_path))
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        return found
+
+    commands = asyncio.run(run())
+    assert len(commands) == 2
+    assert not [each for each in commands if b"hunter2" in each]
+    assert "hunter2" not in (tmp_path / "draft.log").read_text()
+    assert "hunter2" not in str(server)
+
+
+def test_a_log_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    """Writing to it would wait for a reader."""
+    os.mkfifo(tmp_path / "draft.log")
+
+    async def nothing(_: Watch) -> None: ...
+
+    with pytest.raises(ServingError, match="cannot start the draft's server"):
+        supervise([fake("draft")], tmp_path, nothing)

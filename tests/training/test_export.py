@@ -40,7 +40,7 @@ def test_llamacpp_and_transformers_give_the_same_reward(
 def test_what_cannot_be_exported_is_refused(trained: RewardFile, small_weights: Path, tmp_path: Path) -> None:
     """A reward of another model, a base that is not a model, and a folder that cannot be written."""
     other = replace(trained, card=trained.card.model_copy(update={"base": Base(name="other.gguf", sha256="00ff")}))
-    with pytest.raises(RewardError, match=r"trained on other\.gguf"):
+    with pytest.raises(RewardError, match=r"trained on 'other\.gguf'"):
         export(other, small_weights, tmp_path / "exported")
     with pytest.raises(WeightsError, match="cannot load the draft"):
         export(trained, tmp_path, tmp_path / "exported")

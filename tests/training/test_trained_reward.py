@@ -55,5 +55,5 @@ def test_a_step_costs_its_own_tokens_however_long_the_prefix(
 
 def test_another_model_is_refused_by_name(trained: RewardFile, small_weights: Path) -> None:
     """Another model, another quantisation: any file with other bytes."""
-    with pytest.raises(RewardError, match=f"trained on {small_weights.name} .* another quantisation"):
+    with pytest.raises(RewardError, match=f"trained on '{small_weights.name}' .* another quantisation"):
         merge(trained, small_weights, "00ff")

@@ -5,11 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rsd_graph.rewards.combined import StepCalibration
+from rsd_graph.rewards.combined import LARGEST_LOGIT, StepCalibration
 from rsd_graph.rewards.families.trained import DELIMITER, SYSTEM_PROMPT, TrainedScore
 
 FORMAT: Literal[1] = 1
 SUFFIX = ".safetensors"
+
+
+LONGEST_TEXT = 100_000
+MOST_LAYERS = 10_000
+LARGEST_RANK = 100_000
 
 
 class Base(BaseModel):
@@ -17,8 +22,9 @@ class Base(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    sha256: str
+    name: str = Field(max_length=LONGEST_TEXT)
+    """Shown, and nothing else: no path is made of it."""
+    sha256: str = Field(max_length=LONGEST_TEXT)
     """Of the GGUF file, or of all safetensors files of a folder in the order of their names. It also differs between
     quantisations of one model."""
 
@@ -26,23 +32,23 @@ class Base(BaseModel):
 class Card(BaseModel):
     """The metadata of a reward file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = FORMAT
     base: Base
     family: Literal["probe", "lora"]
-    layers: int = Field(ge=1)
+    layers: int = Field(ge=1, le=MOST_LAYERS)
     """How many of the base's first layers are kept."""
     parameters: float = Field(gt=0)
     """Parameters of the part of the base that is kept, output matrix included: an upper bound for a token's cost."""
-    centre: float
+    centre: float = Field(ge=-LARGEST_LOGIT, le=LARGEST_LOGIT)
     """The logit at which the reward is 0.5."""
-    template: str
+    template: str = Field(max_length=LONGEST_TEXT)
     """Fingerprint of the chat template and the tokenizer; see `rewards.families.trained.fingerprint`."""
-    system_prompt: str = SYSTEM_PROMPT
-    delimiter: str = DELIMITER
-    rank: int = 0
-    seed: int = 0
+    system_prompt: str = Field(default=SYSTEM_PROMPT, max_length=LONGEST_TEXT)
+    delimiter: str = Field(default=DELIMITER, min_length=1, max_length=LONGEST_TEXT)
+    rank: int = Field(default=0, ge=0, le=LARGEST_RANK)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     curve: StepCalibration | None = None
     """Combines the reward with the draft's surprisal; None where there was too little data to fit it."""
     training: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """Merge a reward file into a GGUF file of its base model's first layers, for llama.cpp."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,22 +11,29 @@ from rsd_graph.errors import RewardError, WeightsError
 from rsd_graph.models.llamacpp import check_gguf
 from rsd_graph.models.weights import NEEDS_LOCAL, cache_directory
 from rsd_graph.rewards.trained.file import RewardFile
+from rsd_graph.rewards.trained.tensors import PROJECTIONS, require_fit
 
 if TYPE_CHECKING:
     import numpy as np
 
-NAMES = {
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+NAMES = dict(
+    zip(PROJECTIONS, ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"), strict=True)
+)
 """llama.cpp's names of a layer's weights, by Hugging Face's."""
 
+ARCHITECTURES = ("llama", "qwen2")
+"""Those whose layers this module knows."""
+
 _FINAL_NORM = "output_norm.weight"
+LARGEST_WEIGHT = 127 * 65504.0
+"""That the format of a changed weight can hold: eight bits, and a scale in half precision."""
+_BLOCK = 32
+"""Weights that share a scale in the format of a changed weight."""
+_UNREADABLE = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, NotImplementedError),
+    *(MemoryError, AssertionError, struct.error),
+)
+"""What reading a damaged GGUF file raises."""
 
 
 def merge(reward: RewardFile, base: Path, base_sha256: str, progress: Progress | None = None) -> Path:
@@ -38,7 +46,7 @@ def merge(reward: RewardFile, base: Path, base_sha256: str, progress: Progress |
         progress: Told about the work.
 
     Raises:
-        RewardError: the reward was trained on another model, or another quantisation of it.
+        RewardError: the reward was trained on another model, or another quantisation of it, or does not fit it.
         WeightsError: the base cannot be read, or the cache not written.
     """
     require_base(reward, base.name, base_sha256)
@@ -66,8 +74,9 @@ def require_base(reward: RewardFile, name: str, sha256: str) -> None:
     trained_on = reward.card.base
     if trained_on.sha256 != sha256:
         raise RewardError(
-            f"the reward was trained on {trained_on.name} (SHA-256 {trained_on.sha256[:12]}…), and {name} is another "
-            f"model or another quantisation of it (SHA-256 {sha256[:12]}…): train one for it with `rsd train-reward`"
+            f"the reward was trained on {trained_on.name!r:.100} (SHA-256 {trained_on.sha256[:12]}…), and {name} is "
+            f"another model or another quantisation of it (SHA-256 {sha256[:12]}…): train one for it with "
+            "`rsd train-reward`"
         )
 
 
@@ -76,14 +85,51 @@ def _write(reward: RewardFile, base: Path, out: Path, progress: Progress | None)
         from gguf import GGUFReader, GGUFWriter
     except ImportError as error:
         raise WeightsError(NEEDS_LOCAL) from error
-    reader = GGUFReader(base)
-    architecture: str = reader.fields["general.architecture"].contents()
-    writer = GGUFWriter(out, architecture)
+    try:
+        reader = GGUFReader(base)
+        architecture = _require_fit(reward, reader)
+        _merge(reward, reader, architecture, GGUFWriter(out, architecture), progress)
+    except _UNREADABLE as error:
+        raise WeightsError(f"cannot merge the reward into {base}: {type(error).__name__}: {error!s:.200}") from error
+
+
+def _require_fit(reward: RewardFile, reader: Any) -> str:
+    """Compare the reward with the base, before anything is written; returns the base's architecture.
+
+    Raises:
+        RewardError: it does not fit.
+    """
+    architecture = reader.fields["general.architecture"].contents()
+    if architecture not in ARCHITECTURES:
+        raise WeightsError(
+            f"the base has the architecture {architecture!r:.40}; rewards are for {' and '.join(ARCHITECTURES)}"
+        )
+    depth = int(reader.fields[f"{architecture}.block_count"].contents())
+    shapes = {tensor.name: tuple(int(size) for size in reversed(tensor.shape)) for tensor in reader.tensors}
+    require_fit(
+        reward.card,
+        reward.norm,
+        reward.updates,
+        min(depth, 1 + max(map(_layer, shapes))),
+        lambda name: shapes.get(_weight(name)),
+        shapes[_FINAL_NORM][0],
+    )
+    for name in reward.updates:
+        if shapes[_weight(name)][1] % _BLOCK:
+            raise RewardError(f"the reward changes {name}, whose rows are no multiple of {_BLOCK} long")
+    return str(architecture)
+
+
+def _weight(name: str) -> str:
+    """llama.cpp's name of a weight that a reward changes, such as `layers.12.self_attn.q_proj`."""
+    _, layer, projection = name.split(".", 2)
+    return f"blk.{layer}.{NAMES[projection]}.weight"
+
+
+def _merge(reward: RewardFile, reader: Any, architecture: str, writer: Any, progress: Progress | None) -> None:
     _copy_metadata(reader, writer, architecture, reward.card.layers)
     kept = [tensor for tensor in reader.tensors if _layer(tensor.name) < reward.card.layers]
-    updates = {
-        f"blk.{name.split('.')[1]}.{NAMES[name.split('.', 2)[2]]}.weight": pair for name, pair in reward.updates.items()
-    }
+    updates = {_weight(name): pair for name, pair in reward.updates.items()}
     swap = _rotary_order(reader, architecture)
     for index, tensor in enumerate(kept):
         _add(writer, tensor, reward.norm, updates.get(tensor.name), swap)
@@ -128,6 +174,8 @@ def _add(
     else:
         down, up = (factor.astype(np.float32) for factor in update)
         weight = quants.dequantize(tensor.data, tensor.tensor_type) + swap(tensor.name, up @ down)
+        if not np.abs(weight).max() <= LARGEST_WEIGHT:  # NaN neither
+            raise RewardError(f"the reward changes {tensor.name} by numbers that are too large")
         eight = GGMLQuantizationType.Q8_0
         writer.add_tensor(tensor.name, quants.quantize(weight, eight), raw_dtype=eight)
 
