@@ -7,9 +7,15 @@ Each step emits these events in this order: `proposed`, `scored`, `replaced` if 
 event of a run is `finished`. From a graph embedded in a parent, they arrive only with `subgraphs=True`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.config import get_stream_writer
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.graph.message import push_message
 from typing_extensions import TypedDict
 
 from rsd_graph.state import Author, Finish, Stop
@@ -69,3 +75,27 @@ RSDEvent = Proposed | Scored | Replaced | Kept | Finished
 def emit(event: RSDEvent) -> None:
     """Send the event to every consumer that streams the run with `stream_mode="custom"`."""
     get_stream_writer()(event)
+
+
+def show(text: str, message_id: str) -> None:
+    """Send a piece of the response to every consumer that streams the run with `stream_mode="messages"`.
+
+    Args:
+        text: What the response has grown by. It is final: no piece is ever taken back.
+        message_id: Of the message that the response becomes; all pieces of a run carry it.
+    """
+    push_message(AIMessageChunk(content=text, id=message_id), state_key=None)
+
+
+@contextmanager
+def unshown() -> Iterator[None]:
+    """Keep chat models that are called in this block out of `stream_mode="messages"`.
+
+    What a draft proposes or a judge says is not part of the response.
+    """
+    config = var_child_runnable_config.get() or {}
+    token = var_child_runnable_config.set({**config, "tags": [*(config.get("tags") or ()), TAG_NOSTREAM]})
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)

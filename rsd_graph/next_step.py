@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rsd_graph.control_tokens import neutralize_messages
 from rsd_graph.errors import ModelError, describe
+from rsd_graph.events import unshown
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, prefix
@@ -35,10 +36,12 @@ async def propose(
             "seed": _sampling_seed(settings.seed, role, len(steps)),
         }
     )
-    answer = model.generate(conversation, prefix(steps, settings.delimiter), settings=own)
-    if not isawaitable(answer):
-        raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
-    match generations := await answer:
+    with unshown():
+        answer = model.generate(conversation, prefix(steps, settings.delimiter), settings=own)
+        if not isawaitable(answer):
+            raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
+        generations = await answer
+    match generations:
         case [Generation() as generation]:
             return _checked(generation, model.name)
         case _:

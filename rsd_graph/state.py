@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
+from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels import EphemeralValue, LastValue
@@ -252,6 +253,8 @@ class RSDState(RSDInput, RSDOutput):
     """The settings of the run so far; a run resumed without a context uses them again."""
     conversation: list[BaseMessage]
     """The messages that the response answers: system prompt, history and problem."""
+    message_id: str
+    """Of the message that the response becomes; what `stream_mode="messages"` yields carries it."""
     proposal: Generation | None
     """The candidate for the next step: the draft's, or the target's replacement for it."""
     author: Author
@@ -262,4 +265,16 @@ class RSDState(RSDInput, RSDOutput):
 
 def no_steps() -> dict[str, Any]:
     """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
-    return {"steps": [], "response": "", "answer": None, "stop": None, "usage": Usage()}
+    return {
+        "steps": [],
+        "response": "",
+        "answer": None,
+        "stop": None,
+        "usage": Usage(),
+        "message_id": new_message_id(),
+    }
+
+
+def new_message_id() -> str:
+    """An id that no other message has."""
+    return f"rsd-{uuid4()}"

@@ -38,6 +38,7 @@ class Records(TypedDict, total=False):
     usage: Annotated[Usage, BeforeValidator(lambda usage: {} if usage is None else usage)]
     settings: RSDSettings
     conversation: Messages
+    message_id: Text
     proposal: Generation | None
     author: Author
     reward: Reward | None

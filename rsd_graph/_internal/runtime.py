@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from rsd_graph._internal import background
 from rsd_graph._internal.restore import edited, restored
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
+from rsd_graph.next_step import conversation
 from rsd_graph.question import KEYS, read_question
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
 from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
@@ -200,13 +201,16 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
             return None
         if isinstance(given, Command):
             return replace(given, update=edited(given.update)) if isinstance(given.update, Mapping) else given
+        question, settings = read_question(given), choice.over(None)
         return {
             **no_steps(),
             "proposal": None,
             "reward": None,
             **dict.fromkeys(KEYS),
-            **read_question(given),
-            "settings": choice.over(None),
+            **question,
+            # a node that wrote messages would show the prompt to those who stream messages
+            "conversation": conversation(settings, question["problem"], question["history"]),
+            "settings": settings,
         }
 
     def _edit(self, edit: StateUpdate) -> StateUpdate:

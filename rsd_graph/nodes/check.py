@@ -5,10 +5,10 @@ from typing import Any
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
-from rsd_graph.events import emit
+from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, stuck, tokens_in
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps
+from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id
 
 
 def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
@@ -33,7 +33,8 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
             steps = steps[: len(steps) - blanks_at_end(steps)]
         response = join_steps(steps, settings.delimiter)
         answer = extract_answer(response) if stop else None
-        _report(state["steps"], steps)
+        message_id = state.get("message_id", "") or new_message_id()
+        _report(state["steps"], steps, settings.delimiter, message_id)
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
@@ -43,6 +44,7 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
             "stop": stop,
             "answer": answer,
             "proposal": None,
+            **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
         }
 
     return check
@@ -65,10 +67,14 @@ def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSetti
     return "max_steps" if len(steps) >= settings.max_steps else None
 
 
-def _report(before: Sequence[Step], steps: Sequence[Step]) -> None:
+def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str, message_id: str) -> None:
     """Tell which steps are kept. A blank one is, as soon as a step follows it that says something."""
     if blanks_at_end(steps):
         return
+    grown = ""
     for index in range(len(before) - blanks_at_end(before), len(steps)):
         step = steps[index]
         emit({"event": "kept", "step": index, "text": step.text, "author": step.author, "reward": step.reward})
+        grown += step.text if index == 0 or steps[index - 1].finish == "length" else delimiter + step.text
+    if grown:
+        show(grown, message_id)

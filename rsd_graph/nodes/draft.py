@@ -49,4 +49,7 @@ def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaita
 def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
     question = read_question(state)
-    return {"conversation": conversation(settings, question["problem"], question["history"]), **no_steps()}
+    asked = conversation(settings, question["problem"], question["history"])
+    if state.get("conversation") == asked:  # as START has written it
+        return no_steps()
+    return {"conversation": asked, **no_steps()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, RewardError
-from rsd_graph.events import emit
+from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
 from rsd_graph.protocols import RewardModel
 from rsd_graph.settings import RSDSettings
@@ -27,10 +27,11 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
         try:
-            scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
-            if not isawaitable(scores):
-                raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
-            verdict = _checked(await scores, model.name)
+            with unshown():
+                scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
+                if not isawaitable(scores):
+                    raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
+                verdict = _checked(await scores, model.name)
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}

@@ -44,6 +44,7 @@ def under_way(*steps: Step, **changes: Any) -> dict[str, Any]:
         "conversation": [HumanMessage("p")],
         "steps": list(steps),
         "response": "",
+        "message_id": "m",
         "answer": None,
         "stop": None,
         "usage": SPENT,

@@ -18,6 +18,7 @@ def test_a_problem_opens_the_run() -> None:
     model = ScriptedModel([SAID])
     update, events = run_node(draft_node(model), {"problem": "p"}, RSDSettings(system_prompt="think"))
     conversation = [SystemMessage("think"), HumanMessage("p")]
+    assert update.pop("message_id")
     assert update == {
         **OPENED,
         "conversation": conversation,
@@ -98,6 +99,7 @@ def test_a_blank_proposal_is_proposed_as_it_is(finish: Any) -> None:
 def test_a_full_context_on_the_first_step_still_opens_the_run() -> None:
     """The run ends in order: the state is that of a run without steps, with a reason to stop, and no event."""
     update, events = run_node(draft_node(ScriptedModel([ContextOverflowError("long")])), {"problem": "p"})
+    assert update.pop("message_id")
     assert update.pop("conversation")[-1] == HumanMessage("p")
     assert update == {**OPENED, "stop": "context_overflow", "proposal": None, "usage": Usage()}
     assert events == []
