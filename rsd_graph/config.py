@@ -16,11 +16,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rsd_graph._internal.addresses import LOOPBACK
+from rsd_graph._internal.addresses import LOOPBACK, checked_address
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import StepCalibration
@@ -85,7 +84,16 @@ class ModelConfig(BaseModel):
     api_key_env: str | None = Field(
         default=None, description="Environment variable that holds the API key of the server at `url`."
     )
-    timeout: float = Field(default=600, gt=0, description="Seconds to wait for one step, or for one reward.")
+    timeout: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds that one step may take, all its requests together, or one request for a reward.",
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default={},
+        description="Passed to the model's chat template, such as `{ enable_thinking = false }` for a model that "
+        "would think before each step.",
+    )
     revision: str | None = Field(default=None, description="Revision of `model` on the hub.")
     gpus: list[int] | None = Field(
         default=None, min_length=1, description="GPUs of a model that is started here; planned by default."
@@ -137,12 +145,20 @@ class ModelConfig(BaseModel):
     @field_validator("url")
     @classmethod
     def _an_address(cls, url: str | None) -> str | None:
-        return None if url is None else _checked_address(url)
+        return None if url is None else checked_address(url)
+
+    @field_validator("path", check_fields=False)
+    @classmethod
+    def _with_home(cls, path: Path | None) -> Path | None:
+        try:
+            return None if path is None else path.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"there is no such home: {error}") from error
 
     @field_validator("replicas")
     @classmethod
     def _addresses(cls, urls: list[str]) -> list[str]:
-        return [_checked_address(url) for url in urls]
+        return [checked_address(url) for url in urls]
 
     @property
     def managed(self) -> bool:
@@ -153,14 +169,6 @@ class ModelConfig(BaseModel):
     def api_key(self) -> str | None:
         """The key that `api_key_env` names, from the environment."""
         return None if self.api_key_env is None else _from_environment(self.api_key_env)
-
-
-def _checked_address(url: str) -> str:
-    parts = urlsplit(url)
-    # reading `port` raises where it is no number
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("an address looks like http://host:8000")
-    return url
 
 
 def _from_environment(variable: str) -> str:

@@ -19,6 +19,7 @@ An `RSDError` that a node raises during a run carries the steps kept so far in `
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class ModelError(RSDError):
 class ModelUnreachableError(ModelError):
     """Nothing listens at the server's address, or the connection dropped."""
 
+    dropped: bool = False
+    """Whether the server had the request when the connection dropped: the request may be what stopped it."""
+    lasting: bool = False
+    """Whether asking again cannot help: the server does not speak the protocol of its address."""
+
 
 class ModelTimeoutError(ModelError):
     """The server did not answer in time."""
@@ -58,6 +64,9 @@ class ModelTimeoutError(ModelError):
 
 class ModelResponseError(ModelError):
     """The server answered with an HTTP error, or with a response that cannot be read."""
+
+    status: int | None = None
+    """The HTTP error's status; None for a response that cannot be read."""
 
 
 class ModelUnavailableError(ModelResponseError):
@@ -93,6 +102,15 @@ def describe(error: ValidationError) -> str:
     """A validation error as one line that names each wrong value and what is allowed."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
-        + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {problem['input']!r:.80}")
+        + ("" if problem["type"] in ("extra_forbidden", "missing") else f", got {_shown(problem['input'])}")
         for problem in error.errors()
     )
+
+
+def _shown(value: object) -> str:
+    return without_credentials(f"{value!r:.500}")[:80]
+
+
+def without_credentials(text: str) -> str:
+    """The text with user and password removed from every address in it."""
+    return re.sub(r"(?<=://)[^\s@]*@(?:[^\s@/]*@)*", "", text)

@@ -10,11 +10,14 @@ cache. A step costs its own tokens, however long the response has grown.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph.protocols import ScoringBackend
+from rsd_graph.errors import RewardError
+from rsd_graph.models.logprobs import checked_logprob
+from rsd_graph.protocols import Reading, ScoringBackend
 from rsd_graph.rewards.family import ScoreLastStep
 from rsd_graph.state import Generation, Score, Step
 
@@ -34,6 +37,7 @@ class ProcessReward:
         self.backend = backend
         self.parameters = parameters
         self._score_last_step = score_last_step
+        self._checked = _CheckedReadings(backend)
 
     @property
     def name(self) -> str:
@@ -46,7 +50,7 @@ class ProcessReward:
         """See `RewardModel.score`."""
         problem = messages[-1].text
         return await asyncio.gather(
-            *(self._score_last_step(self.backend, problem, step_texts(steps, candidate)) for candidate in candidates)
+            *(self._score_last_step(self._checked, problem, step_texts(steps, candidate)) for candidate in candidates)
         )
 
     async def start(self) -> None:
@@ -56,6 +60,30 @@ class ProcessReward:
     async def aclose(self) -> None:
         """Close the backend."""
         await self.backend.aclose()
+
+
+class _CheckedReadings:
+    """A backend whose readings are numbers: a sigmoid would make 1 of an infinite logit."""
+
+    def __init__(self, backend: ScoringBackend) -> None:
+        self._backend = backend
+        self.start, self.aclose = backend.start, backend.aclose
+        self.encode, self.chat = backend.encode, backend.chat
+
+    @property
+    def name(self) -> str:
+        return self._backend.name
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        reading = await self._backend.head(tokens)
+        for value in reading.values:
+            if not math.isfinite(value):
+                raise RewardError(f"{self.name} gave the logit {value!r}, expected a finite number")
+        return reading
+
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        reading = await self._backend.label_logprobs(tokens, labels)
+        return Reading(tuple(checked_logprob(each, self.name, RewardError) for each in reading.values), reading.usage)
 
 
 def step_texts(steps: Sequence[Step], candidate: Generation) -> list[str]:
