@@ -5,6 +5,7 @@ its `/v1/completions` does not.
 """
 
 import asyncio
+import ctypes
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -211,6 +212,16 @@ class _Running:
 
 _loaded = PerProcess(list[str])
 """Names of the embedded models that this process has loaded."""
+
+
+def _end_without_destructors() -> None:
+    """Let a forked child end: llama.cpp's destructors would wait there for threads that only the parent has."""
+    libc = ctypes.CDLL(None)
+    if _loaded.made is not None and hasattr(libc, "on_exit"):  # of glibc; runs before them, with the exit status
+        libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None)
+
+
+os.register_at_fork(after_in_child=_end_without_destructors)
 
 
 class EmbeddedLlamaCpp:
