@@ -65,16 +65,25 @@ def _abandon(parents: object) -> None:
 
 
 def _disconnect(selector: selectors.BaseSelector) -> None:
-    """Replace this process's copies of the selector's files, and of the selector itself, by dead ones."""
-    files = [key.fd for key in selector.get_map().values()]
-    if hasattr(selector, "fileno"):  # epoll and kqueue: its set of files is the parent's too
-        files.append(selector.fileno())
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    for file in files:
+    """Replace this process's copies of the selector's sockets by dead ones, and of its kernel object by one of its own.
+
+    Both are shared with the parent: what is shut down or unregistered here would be so there.
+    """
+    keys = list(selector.get_map().values())
+    dead, other_end = socket.socketpair()
+    other_end.close()
+    for key in keys:
         with suppress(OSError):
-            os.dup2(ours.fileno(), file, inheritable=False)
-    ours.close()
+            os.dup2(dead.fileno(), key.fd, inheritable=False)
+    dead.close()
+    kernels: Any = selector
+    if hasattr(kernels, "fileno"):  # epoll and kqueue
+        fresh = type(kernels)()
+        for key in keys:
+            with suppress(OSError):
+                fresh.register(key.fd, key.events)
+        os.dup2(fresh.fileno(), kernels.fileno(), inheritable=False)
+        fresh.close()
 
 
 os.register_at_fork(after_in_child=_forget)

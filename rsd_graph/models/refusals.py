@@ -39,7 +39,8 @@ OVERFLOW = re.compile(
     | (?:prompt|input) \s too \s long
     | (?:prompt|input|sequence|token) [\s_]* (?:\w+ [\s_])? (?:length|count|tokens) .{0,40}
       (?:exceed|should \s not \s exceed) .{0,30} (?:max|limit|allowed)
-    | (?:exceed|than|<=|>) .{0,40} \b(?:max_model_len|max_seq_len|max_input_len(?:gth)?|max_(?:num|total)_tokens|n_ctx)\b
+    | (?:exceed|than|<=|>) .{0,40}
+      \b(?:max_model_len|max_seq_len|max_input_len(?:gth)?|max_(?:num|total)_tokens|n_ctx)\b
     | range \s of \s input \s length | not \s fit .{0,40} context
     | maximum \s (?:model|prompt|input|sequence|allowed \s input) \s length
     | maximum \s number \s of \s (?:input \s)? tokens \s allowed | too \s many \s (?:input \s)? tokens

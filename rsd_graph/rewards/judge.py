@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import SecretStr
 
 from rsd_graph._internal import background
-from rsd_graph.errors import RewardError
+from rsd_graph.errors import ModelError, RewardError
 from rsd_graph.models.http import ModelServer, model_error
 from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.models.retries import Retrier, RetryPolicy
@@ -51,6 +51,7 @@ class JudgeReward:
         self._retrier = Retrier(retry)
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
+        self._used = background.PerProcess(list[str])
         self._secrets = [
             value.get_secret_value() for value in vars(model).values() if isinstance(value, SecretStr) and value
         ]
@@ -92,11 +93,20 @@ class JudgeReward:
         )
 
     async def _ask(self, asked: str) -> AIMessage:
+        forked = self._used.foreign
         try:
             async with self._turn():
-                return await self._model.ainvoke([HumanMessage(asked)])
+                answer = await self._model.ainvoke([HumanMessage(asked)])
+        except RuntimeError as error:
+            if not forked:
+                raise
+            raise ModelError(
+                f"{self.name}: its chat model was used before this process was forked ({error}). Make one in the child"
+            ) from error
         except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
             raise model_error(error, self.name, self._secrets) from error
+        self._used.get()
+        return answer
 
     def _yes(self, metadata: dict[str, Any]) -> float:
         content = (metadata.get("logprobs") or {}).get("content") or [{}]

@@ -143,36 +143,45 @@ def test_a_fork_in_the_middle_of_a_request_disturbs_nobody(server: FakeServer) -
     background.run(model.aclose())
 
 
+def judged(server: FakeServer) -> None:
+    """Every step is right, says the judge."""
+    top = [{"token": "Yes", "logprob": -0.1}]
+    message = {"role": "assistant", "content": ""}
+    choice = {"index": 0, "message": message, "logprobs": {"content": [{"top_logprobs": top}]}}
+    server.answer("/v1/chat/completions", {"choices": [choice]})
+
+
+def score(reward: Any) -> str:
+    (verdict,) = asyncio.run(reward.score([HumanMessage("2+2?")], [], [Generation("4", "eos")]))
+    return str(verdict.reward)
+
+
 def test_rewards_start_fresh_in_a_child(server: FakeServer) -> None:
-    """A process reward model, a judge, and a chat model that is not ours: all used before."""
+    """A process reward model and a judge, both used before."""
     server.answer("/v1/models", {"data": [{"id": "m"}]})
     server.answer("/tokenize", {"tokens": [7]})
     server.answer("/classify", {"data": [{"probs": [0.0]}], "usage": {}})
-    top = [{"token": "Yes", "logprob": -0.1}]
-    server.answer(
-        "/v1/chat/completions",
-        {
-            "choices": [
-                {"message": {"role": "assistant", "content": ""}, "logprobs": {"content": [{"top_logprobs": top}]}}
-            ]
-        },
-    )
+    judged(server)
+    rewards: list[tuple[Any, str]] = [
+        (process_reward(server.url, kind="skywork"), "0.5"),
+        (served_judge(server.url, model="m"), "1.0"),
+    ]
+    for reward, expected in rewards:
+        assert [score(reward), in_a_child(lambda reward=reward: score(reward)), score(reward)] == [expected] * 3
+        asyncio.run(reward.aclose())
+
+
+def test_a_chat_model_of_the_parents_is_refused(server: FakeServer) -> None:
+    """One that is not ours keeps the parent's locks: the child is told to make its own, and the parent's works on."""
+    judged(server)
     client = openai.DefaultAsyncHttpxClient()
     key = SecretStr("none")
     chat = ChatOpenAI(base_url=f"{server.url}/v1", api_key=key, model="m", max_retries=0, http_async_client=client)
-    rewards = [
-        (process_reward(server.url, kind="skywork"), "0.5"),
-        (served_judge(server.url, model="m"), "1.0"),
-        (JudgeReward(chat, close=client.aclose), "1.0"),
-    ]
-    for reward, expected in rewards:
-
-        def score(reward: Any = reward) -> str:
-            (verdict,) = asyncio.run(reward.score([HumanMessage("2+2?")], [], [Generation("4", "eos")]))
-            return str(verdict.reward)
-
-        assert [score(), in_a_child(score), score()] == [expected] * 3
-        asyncio.run(reward.aclose())
+    reward = JudgeReward(chat, close=client.aclose)
+    assert score(reward) == "1.0"
+    assert in_a_child(lambda: score(reward)).startswith("ModelError: judge: its chat model was used before")
+    assert score(reward) == "1.0"
+    asyncio.run(reward.aclose())
 
 
 PROGRAM = """
@@ -209,7 +218,7 @@ background.run(model.aclose())
 
 
 def test_an_embedded_model_refuses_in_a_child(tiny_weights: Path) -> None:
-    """Once used: its threads stay with the parent, whose model runs on. The child is told what to do, and ends as usual.
+    """Once used, its threads stay with the parent, whose model runs on. The child is told what to do, and ends.
 
     Before any use, the model is but a description, and a child may load it.
     """
