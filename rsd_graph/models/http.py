@@ -340,8 +340,7 @@ def _transport_error(error: Exception, where: str, phases: Sequence[str]) -> Mod
     in_tls = any(".start_tls.started" in phase for phase in phases)
     connected = any("send_request_headers.started" in phase for phase in phases)
     if isinstance(error, httpx.RemoteProtocolError) and "illegal" in said:
-        tls = "\\x15\\x03" in said
-        hint = "it speaks TLS: write https://" if tls else "it does not speak HTTP"
+        hint = "does it speak TLS? Then write https://" if where.startswith("http:") else "it does not speak HTTP"
         return _unreachable(f"{where} answered with something that cannot be read ({said}): {hint}", lasting=True)
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.DecodingError):
         return ModelResponseError(f"{where} answered with something that cannot be read: {said}")

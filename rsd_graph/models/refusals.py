@@ -58,7 +58,7 @@ the gateways in front of them."""
 CRASH = re.compile(
     r"out of memory|\b(?:cuda|hip|nccl) error|died|engine.{0,10}dead|segmentation|traceback|deadline", re.IGNORECASE
 )
-"""How a failing server speaks of itself: with these words, a 5xx is no overflow, whatever else it says."""
+"""How a failing server speaks of itself: with these words it is no overflow, whatever else it says."""
 
 TEMPLATE = re.compile(
     r"jinja|chat.template|raise_exception|system (?:role|message)|roles? (?:must|are|is|should)|role.{0,20}supported",
@@ -102,9 +102,7 @@ def overflows(status: int, text: str) -> bool:
     """Whether the answer says that prompt and answer together are too long for the model."""
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return True
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and CRASH.search(text):
-        return False
-    return status not in NEVER_OVERFLOW and OVERFLOW.search(text) is not None
+    return status not in NEVER_OVERFLOW and not CRASH.search(text) and OVERFLOW.search(text) is not None
 
 
 def error_in(answer: object) -> bool:
