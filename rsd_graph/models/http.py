@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from pydantic import BaseModel, ValidationError
@@ -101,7 +101,7 @@ _time: ContextVar[_Time | None] = ContextVar("time", default=None)
 class _Connections:
     """What belongs to one process and its background loop."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     places: asyncio.Semaphore
 
 
@@ -213,13 +213,13 @@ class ModelServer:
                     received = await self._exchange(connections.client, method, path, content, most, phases)
             except TimeoutError as error:
                 raise _too_slow(where) from error
-            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
                 raise _transport_error(error, where, phases) from error
             time.left -= asyncio.get_running_loop().time() - began
         return received
 
     async def _exchange(
-        self, client: httpx.AsyncClient, method: str, path: str, content: bytes | None, most: int, phases: list[str]
+        self, client: httpx2.AsyncClient, method: str, path: str, content: bytes | None, most: int, phases: list[str]
     ) -> object:
         async def trace(phase: str, _: object) -> None:
             phases.append(phase)
@@ -257,31 +257,31 @@ class ModelServer:
         return text
 
 
-def http_client(url: str, timeout: float) -> httpx.AsyncClient:
+def http_client(url: str, timeout: float) -> httpx2.AsyncClient:
     """A client for this address, which goes around the environment's proxies if the address is this machine's.
 
     Raises:
         ConfigurationError: the environment names a proxy that cannot be used.
     """
-    limits = httpx.Limits(
+    limits = httpx2.Limits(
         max_connections=None, max_keepalive_connections=CONCURRENCY, keepalive_expiry=KEEPALIVE_SECONDS
     )
     local = is_this_machine(url)
     try:
-        return httpx.AsyncClient(
+        return httpx2.AsyncClient(
             # `ModelServer` keeps the time of reading and writing
-            timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, timeout)),
+            timeout=httpx2.Timeout(None, connect=min(CONNECT_SECONDS, timeout)),
             follow_redirects=True,
             limits=limits,
             verify=_tls(),
-            transport=httpx.AsyncHTTPTransport(verify=_tls(), limits=limits) if local else None,
+            transport=httpx2.AsyncHTTPTransport(verify=_tls(), limits=limits) if local else None,
         )
     except ImportError as error:
         raise ConfigurationError(
             "the environment names a SOCKS proxy (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY), which needs the package "
             "`socksio`: run `pip install socksio`, or name the server in NO_PROXY"
         ) from error
-    except (ValueError, httpx.InvalidURL) as error:
+    except (ValueError, httpx2.InvalidURL) as error:
         raise ConfigurationError(
             f"the environment names a proxy that cannot be used (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY): "
             f"{without_credentials(str(error))}"
@@ -291,7 +291,7 @@ def http_client(url: str, timeout: float) -> httpx.AsyncClient:
 @cache
 def _tls() -> ssl.SSLContext:
     """Reading the certificates takes longer than many a request."""
-    return httpx.create_ssl_context()
+    return httpx2.create_ssl_context()
 
 
 def _authorization(url: str, api_key: str | None, shown: str) -> tuple[str, list[str]]:
@@ -315,7 +315,7 @@ def _most_bytes(content: bytes, tokens: int) -> int:
     return ANY_ANSWER + PER_BYTE * len(content) + PER_TOKEN * tokens
 
 
-async def _read(response: httpx.Response, most: int) -> bytes:
+async def _read(response: httpx2.Response, most: int) -> bytes:
     """The body, or a little more than its first `most` bytes."""
     parts: list[bytes] = []
     size = 0
@@ -335,16 +335,18 @@ def _too_slow(where: str) -> ModelTimeoutError:
 
 
 def _transport_error(error: Exception, where: str, phases: Sequence[str]) -> ModelError:
-    """An error of httpx as an error of this package. `phases` is how far the request came."""
+    """An error of httpx2 as an error of this package. `phases` is how far the request came."""
     said = without_credentials(" ".join(str(error).split()))[:200] or type(error).__name__
     in_tls = any(".start_tls.started" in phase for phase in phases)
     connected = any("send_request_headers.started" in phase for phase in phases)
-    if isinstance(error, httpx.RemoteProtocolError) and "illegal" in said:
+    if isinstance(error, httpx2.RemoteProtocolError) and "illegal" in said:
         hint = "does it speak TLS? Then write https://" if where.startswith("http:") else "it does not speak HTTP"
         return _unreachable(f"{where} answered with something that cannot be read ({said}): {hint}", lasting=True)
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.DecodingError):
+    if isinstance(
+        error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.DecodingError
+    ):
         return ModelResponseError(f"{where} answered with something that cannot be read: {said}")
-    if isinstance(error, httpx.TooManyRedirects):
+    if isinstance(error, httpx2.TooManyRedirects):
         return ModelResponseError(f"{where} redirects again and again")
     if in_tls and not connected:
         return _unreachable(

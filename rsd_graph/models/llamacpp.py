@@ -218,7 +218,7 @@ def _end_without_destructors() -> None:
     """Let a forked child end: llama.cpp's destructors would wait there for threads that only the parent has."""
     libc = ctypes.CDLL(None)
     if _loaded.made is not None and hasattr(libc, "on_exit"):  # of glibc; runs before them, with the exit status
-        libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None)
+        libc.on_exit(ctypes.cast(libc["_exit"], ctypes.c_void_p), None)
 
 
 os.register_at_fork(after_in_child=_end_without_destructors)

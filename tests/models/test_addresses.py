@@ -3,10 +3,7 @@
 import asyncio
 import base64
 import socket
-import ssl
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,7 +169,9 @@ def test_the_environments_openai_settings_stay_here(server: FakeServer, monkeypa
     server.answer("/v1/completions", {"choices": [{"text": "x", "finish_reason": "length"}]})
     server.answer("/completion", {"content": "x", "stop_type": "eos"})
     top = [{"token": "Yes", "logprob": -0.1}]
-    server.answer("/v1/chat/completions", {"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": top}]}}]})
+    server.answer(
+        "/v1/chat/completions", {"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": top}]}}]}
+    )
 
     async def run() -> None:
         for model in (VLLM(server.url), LlamaCpp(server.url)):
@@ -183,7 +182,12 @@ def test_the_environments_openai_settings_stay_here(server: FakeServer, monkeypa
             await reward.aclose()
 
     asyncio.run(run())
-    assert {path for path, _ in server.requests} >= {"/v1/completions", "/completion", "/classify", "/v1/chat/completions"}
+    assert {path for path, _ in server.requests} >= {
+        "/v1/completions",
+        "/completion",
+        "/classify",
+        "/v1/chat/completions",
+    }
     assert not [headers for headers in server.received if "mine" in str(headers.values())]
 
 
@@ -198,7 +202,7 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, p
         post("http://127.0.0.1:1", retry=NO_RETRY)
 
 
-def test_tls_and_plain_http_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_tls_and_plain_http_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, in both directions, and without asking again: the address has the wrong scheme."""
     monkeypatch.setattr(http, "CONNECT_SECONDS", 0.5)
 
@@ -206,7 +210,7 @@ def test_tls_and_plain_http_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
-    def waits_for_a_line(connection: socket.socket) -> None:
+    def waits_for_a_line(_: socket.socket) -> None:
         time.sleep(5)
 
     def speaks_tls(connection: socket.socket) -> None:
@@ -215,8 +219,11 @@ def test_tls_and_plain_http_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_
 
     began = time.monotonic()
     for serve in (answers_anything, waits_for_a_line):
-        with raw_server(serve) as url, pytest.raises(ModelUnreachableError, match="no TLS connection .* write http://"):
+        with (
+            raw_server(serve) as url,
+            pytest.raises(ModelUnreachableError, match=r"no TLS connection .* write http://"),
+        ):
             post(url.replace("http://", "https://"))
-    with raw_server(speaks_tls) as url, pytest.raises(ModelUnreachableError, match="speak TLS.* write https://"):
+    with raw_server(speaks_tls) as url, pytest.raises(ModelUnreachableError, match=r"speak TLS.* write https://"):
         post(url)
     assert time.monotonic() - began < 4

@@ -40,7 +40,7 @@ def test_a_character_of_several_tokens_arrives_whole(tiny: EmbeddedLlamaCpp, cli
 
 
 def test_a_held_back_character_is_asked_for_with_more_tokens(server: FakeServer) -> None:
-    """vLLM keeps the torso to itself and answers nothing: the step gets the tokens that its first character needs."""
+    """VLLM keeps the torso to itself and answers nothing: the step gets the tokens that its first character needs."""
     server.answer("/v1/models", {"data": [{"id": "m"}]})
     server.answer("/tokenize", {"tokens": [1]})
     server.answer(

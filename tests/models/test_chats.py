@@ -82,7 +82,8 @@ def test_the_first_refusal_is_the_one_that_is_told(server: FakeServer) -> None:
 def test_other_errors_do_not_change_the_chat(server: FakeServer) -> None:
     """A wrong key, or an answer that cannot be read, is not the template's."""
     answering(server)
-    for answer in ((401, {}), (404, {}), {"tokens": None}):
+    answers: list[Any] = [(401, {}), (404, {}), {"tokens": None}]
+    for answer in answers:
         server.requests.clear()
         server.answer("/tokenize", answer)
         with pytest.raises(ModelResponseError):
@@ -111,7 +112,9 @@ def test_options_reach_the_template(server: FakeServer) -> None:
     server.answer("/apply-template", {"prompt": "p"})
     server.answer("/classify", {"data": [{"probs": [0.0]}], "usage": {}})
     top = [{"token": "Yes", "logprob": -0.1}]
-    server.answer("/v1/chat/completions", {"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": top}]}}]})
+    server.answer(
+        "/v1/chat/completions", {"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": top}]}}]}
+    )
     options = {"enable_thinking": False}
     for model in (VLLM(server.url, chat_template_kwargs=options), LlamaCpp(server.url, chat_template_kwargs=options)):
         generate(model, MESSAGES)
@@ -152,7 +155,7 @@ def test_a_router_is_told_the_model(server: FakeServer) -> None:
     [({"stopped_eos": True}, "eos"), ({"stopped_word": True}, "delimiter"), ({"stopped_limit": True}, "length")],
 )
 def test_older_llamacpps_are_understood(server: FakeServer, ending: dict[str, bool], finish: str) -> None:
-    """No `stop_type`, no `timings.cache_n`, and probabilities of another distribution, which are no log-probabilities."""
+    """No `stop_type`, no `timings.cache_n`, and probabilities of another distribution than the model's."""
     server.answer("/apply-template", {"prompt": "p"})
     old = {"content": "x", "timings": {"prompt_n": 3}, "tokens_evaluated": 3, "tokens_predicted": 1, **ending}
     probabilities = [{"content": "x", "probs": [{"tok_str": "x", "prob": 0.5}]}]

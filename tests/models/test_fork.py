@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def test_rewards_start_fresh_in_a_child(server: FakeServer) -> None:
         (served_judge(server.url, model="m"), "1.0"),
     ]
     for reward, expected in rewards:
-        assert [score(reward), in_a_child(lambda reward=reward: score(reward)), score(reward)] == [expected] * 3
+        assert [score(reward), in_a_child(partial(score, reward)), score(reward)] == [expected] * 3
         asyncio.run(reward.aclose())
 
 
@@ -186,6 +187,7 @@ def test_a_chat_model_of_the_parents_is_refused(server: FakeServer) -> None:
 
 PROGRAM = """
 import os, signal, sys
+from functools import partial
 from pathlib import Path
 from langchain_core.messages import HumanMessage
 from rsd_graph import RSDSettings

@@ -42,7 +42,9 @@ def test_rounding_above_zero_is_zero(value: float, logprob: float) -> None:
 
 def score(reward: Any, candidate: Generation | None = None) -> float:
     async def run() -> float:
-        (verdict,) = await reward.score([HumanMessage("?")], [], [candidate or Generation("4", "eos", logprobs=(-1.0,))])
+        (verdict,) = await reward.score(
+            [HumanMessage("?")], [], [candidate or Generation("4", "eos", logprobs=(-1.0,))]
+        )
         return float(verdict.reward)
 
     return asyncio.run(run())
@@ -115,7 +117,9 @@ def test_every_family_refuses_them(kind: str, bad: float) -> None:
             continue
         with pytest.raises(RewardError, match=rf"^prm gave the log.* {bad!r}, expected a finite number"):
             score(ProcessReward(score_last_step(kind), Backend(*values)))
-    assert 0 < score(ProcessReward(score_last_step(kind), Backend(*((-1.0,) if kind == "skywork" else (-1.0, -2.0))))) < 1
+    assert (
+        0 < score(ProcessReward(score_last_step(kind), Backend(*((-1.0,) if kind == "skywork" else (-1.0, -2.0))))) < 1
+    )
 
 
 def test_a_served_reward_of_infinity_is_refused(server: FakeServer) -> None:
@@ -124,7 +128,7 @@ def test_a_served_reward_of_infinity_is_refused(server: FakeServer) -> None:
     server.answer("/tokenize", {"tokens": [7]})
     server.answer("/classify", {"data": [{"probs": [math.inf]}], "usage": {}})
     reward = process_reward(server.url)
-    with pytest.raises(RewardError, match="Skywork.* gave the logit inf"):
+    with pytest.raises(RewardError, match=r"Skywork.* gave the logit inf"):
         score(reward)
     asyncio.run(reward.aclose())
 
@@ -145,8 +149,10 @@ def test_a_combined_reward_does_not_hide_a_wrong_one(bad: float) -> None:
 def test_a_judge_refuses_them(server: FakeServer, bad: Any) -> None:
     """Of either word; what other words have does not matter."""
     top = [{"token": "Yes", "logprob": -0.1}, {"token": "No", "logprob": bad}]
-    server.answer("/v1/chat/completions", {"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": top}]}}]})
+    server.answer(
+        "/v1/chat/completions", {"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": top}]}}]}
+    )
     judge = served_judge(server.url, model="m")
-    with pytest.raises(RewardError, match="^judge gave the log-probability"):
+    with pytest.raises(RewardError, match=r"^judge gave the log-probability"):
         score(judge)
     asyncio.run(judge.aclose())

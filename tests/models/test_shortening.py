@@ -30,11 +30,11 @@ def generate(model: VLLM | LlamaCpp, **settings: Any) -> Generation:
 
 
 def limited(server: FakeServer, prompt: int, refusal: Callable[[int], Any]) -> list[int]:
-    """A server whose prompt has so many tokens, which refuses what does not fit. Returns the limits it was asked for."""
+    """A server whose prompt has so many tokens, and which refuses what does not fit. Returns the limits asked for."""
     asked: list[int] = []
 
     def complete(body: dict[str, Any]) -> Any:
-        limit = body.get("max_tokens", body.get("n_predict"))
+        limit: int = body["max_tokens"] if "max_tokens" in body else body["n_predict"]
         asked.append(limit)
         if prompt + limit > CONTEXT:
             return refusal(limit)
@@ -50,9 +50,7 @@ def limited(server: FakeServer, prompt: int, refusal: Callable[[int], Any]) -> l
 
 @pytest.mark.parametrize("status", [200, 400, 413, 422, 500])
 def test_the_numbers_in_the_refusal_are_used(server: FakeServer, status: int) -> None:
-    """The prompt comes from a template, so its tokens are known only to the server: two requests, and the step is as
-    long as fits.
-    """
+    """With a template, only the server knows the prompt's tokens: two requests, and the step is as long as fits."""
     message = f"This model's maximum context length is {CONTEXT} tokens. However, you requested 590 tokens"
     asked = limited(server, 78, lambda _: (status, {"error": {"message": message}}))
     assert generate(VLLM(server.url, template=lambda _: "p"), max_step_tokens=512).text == "x"
