@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rsd_graph._internal.addresses import LOOPBACK, checked_address
+from rsd_graph._internal.addresses import LOOPBACK, checked_address, public_address
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import StepCalibration
@@ -164,6 +164,11 @@ class ModelConfig(BaseModel):
     def managed(self) -> bool:
         """Whether `rsd serve` starts it, or `mode = "offline"` loads it."""
         return self.model is not None and self.url is None
+
+    @property
+    def public_url(self) -> str | None:
+        """`url` without user and password."""
+        return None if self.url is None else public_address(self.url)
 
     @property
     def api_key(self) -> str | None:

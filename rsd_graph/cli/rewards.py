@@ -75,7 +75,9 @@ def evaluate_reward(
         settings = load_config(config)
         if reward is not None or "reward" not in settings.model_fields_set:
             settings = load_config(config, {"reward": reward_table(reward or "trained")})
-        name = reward or settings.reward.url or settings.reward.model or settings.reward.resolved_kind or "reward"
+        name = (
+            reward or settings.reward.public_url or settings.reward.model or settings.reward.resolved_kind or "reward"
+        )
         with Stages() as stages:
             evaluation = asyncio.run(_evaluate(_reward_alone(settings), chosen, stages))
         # numbers first: a picture that cannot be written must not take them along
@@ -172,7 +174,7 @@ def train_reward(
             made_of = {"draft": identity(path), "data": sha256_of(data)}
             if labels == "target":
                 made_of["target"] = str(
-                    settings.target.model or settings.target.path or settings.target.url or "embedded"
+                    settings.target.model or settings.target.path or settings.target.public_url or "embedded"
                 )
             folder = Folder(work, options, made_of)
             with folder.alone():

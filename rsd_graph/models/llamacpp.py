@@ -189,6 +189,7 @@ class LlamaCpp:
         )
 
     def _logprobs(self, answer: _Completion) -> tuple[float, ...] | None:
+        """None if the server gives none. Of a character's tokens, llama.cpp reports the last only."""
         tokens = answer.completion_probabilities
         if tokens is None:  # where there was no token, the list is missing rather than empty
             return None if answer.content else ()
