@@ -51,7 +51,9 @@ class JudgeReward:
         self._retrier = Retrier(retry)
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
+        # our own keeps connections for each process
         self._used = background.PerProcess(list[str])
+        self._forks = isinstance(model, ServedChat)
         self._secrets = [
             value.get_secret_value() for value in vars(model).values() if isinstance(value, SecretStr) and value
         ]
@@ -93,20 +95,17 @@ class JudgeReward:
         )
 
     async def _ask(self, asked: str) -> AIMessage:
-        forked = self._used.foreign
+        if self._used.foreign and not self._forks:
+            raise ModelError(
+                f"{self.name}: its chat model was used before this process was forked, and may hold locks and "
+                "connections of the parent's. Make one in the child"
+            )
+        self._used.get()
         try:
             async with self._turn():
-                answer = await self._model.ainvoke([HumanMessage(asked)])
-        except RuntimeError as error:
-            if not forked:
-                raise
-            raise ModelError(
-                f"{self.name}: its chat model was used before this process was forked ({error}). Make one in the child"
-            ) from error
+                return await self._model.ainvoke([HumanMessage(asked)])
         except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
             raise model_error(error, self.name, self._secrets) from error
-        self._used.get()
-        return answer
 
     def _yes(self, metadata: dict[str, Any]) -> float:
         content = (metadata.get("logprobs") or {}).get("content") or [{}]
