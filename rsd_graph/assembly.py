@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from rsd_graph._internal import background
+from rsd_graph._internal.addresses import public_address
 from rsd_graph._internal.progress import Progress
 from rsd_graph.config import Config, ResolvedModel, RewardConfig, Role
 from rsd_graph.costs import Parameters
@@ -168,7 +169,13 @@ class _Build:
             judge = target
         else:
             raise ConfigurationError("reward: the target runs on a server; name the judge's own `url` or `model`")
-        asked = served_judge(await judge.url(), model=judge.name, timeout=found.config.timeout, turn=judge.turn)
+        asked = served_judge(
+            await judge.url(),
+            model=judge.name,
+            timeout=found.config.timeout,
+            turn=judge.turn,
+            chat_template_kwargs=found.config.chat_template_kwargs,
+        )
         return _Built(self._keep(asked), judge.parameters)
 
     async def _served_reward(self, found: ResolvedModel, config: RewardConfig) -> RewardModel:
@@ -181,6 +188,7 @@ class _Build:
             "model": card.id,
             "api_key": found.api_key,
             "timeout": config.timeout,
+            "chat_template_kwargs": config.chat_template_kwargs,
             **_options(config),
         }
         if not config.replicas:
@@ -195,6 +203,7 @@ class _Build:
             "api_key": found.api_key,
             "timeout": config.timeout,
             "parameters": config.parameters,
+            "chat_template_kwargs": config.chat_template_kwargs,
             "retry": NO_RETRY if config.replicas else None,
         }
         make: Callable[[str], LlamaCpp | VLLM]
@@ -212,13 +221,24 @@ class _Build:
         return await is_llamacpp(found.addresses, api_key=found.api_key, seconds=found.config.timeout)
 
     def _embedded(self, found: ResolvedModel, weights: Any) -> EmbeddedLlamaCpp:
-        return EmbeddedLlamaCpp(weights, slots=self._slots, parameters=found.config.parameters, progress=self._progress)
+        config = found.config
+        return EmbeddedLlamaCpp(
+            weights,
+            slots=self._slots,
+            parameters=config.parameters,
+            chat_template_kwargs=config.chat_template_kwargs,
+            progress=self._progress,
+        )
 
     def _offline(self, found: ResolvedModel) -> OfflineEngine:
         flags = offline_flags(self._config, found.role, self._gpus)
         config = found.config
         return OfflineEngine(
-            config.model or "", flags=flags, parameters=config.parameters, coordinator=self._coordinator
+            config.model or "",
+            flags=flags,
+            parameters=config.parameters,
+            chat_template_kwargs=config.chat_template_kwargs,
+            coordinator=self._coordinator,
         )
 
     @cached_property
@@ -249,7 +269,12 @@ def _chat_judge(found: ResolvedModel, card: ModelCard) -> JudgeReward:
         raise ConfigurationError("reward.replicas: a judge that vLLM does not serve has one address")
     address = found.addresses[0]
     return served_judge(
-        address, model=card.id, api_key=found.api_key, timeout=found.config.timeout, name=f"the judge at {address}"
+        address,
+        model=card.id,
+        api_key=found.api_key,
+        timeout=found.config.timeout,
+        name=f"the judge at {public_address(address)}",
+        chat_template_kwargs=found.config.chat_template_kwargs,
     )
 
 

@@ -21,9 +21,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rsd_graph._internal.addresses import LOOPBACK
+from rsd_graph._internal.addresses import LOOPBACK, checked_host, checked_url
 from rsd_graph._internal.files import expanded, read_regular, require_no_control
-from rsd_graph._internal.server_url import checked_host, checked_url
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import StepCalibration
@@ -112,7 +111,16 @@ class ModelConfig(BaseModel):
     api_key_env: Variable | None = Field(
         default=None, description="Environment variable that holds the API key of the server at `url`."
     )
-    timeout: float = Field(default=600, gt=0, description="Seconds to wait for one step, or for one reward.")
+    timeout: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds that one step may take, all its requests together, or one request for a reward.",
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default={},
+        description="Passed to the model's chat template, such as `{ enable_thinking = false }` for a model that "
+        "would think before each step.",
+    )
     revision: Name | None = Field(default=None, description="Revision of `model` on the hub.")
     gpus: list[int] | None = Field(
         default=None, min_length=1, description="GPUs of a model that is started here; planned by default."

@@ -66,6 +66,11 @@ class ModelError(RSDError):
 class ModelUnreachableError(ModelError):
     """Nothing listens at the server's address, or the connection dropped."""
 
+    dropped: bool = False
+    """Whether the server had the request when the connection dropped: the request may be what stopped it."""
+    lasting: bool = False
+    """Whether asking again cannot help: the server does not speak the protocol of its address."""
+
 
 class ModelTimeoutError(ModelError):
     """The server did not answer in time."""
@@ -73,6 +78,9 @@ class ModelTimeoutError(ModelError):
 
 class ModelResponseError(ModelError):
     """The server answered with an HTTP error, or with a response that cannot be read."""
+
+    status: int | None = None
+    """The HTTP error's status; None for a response that cannot be read."""
 
 
 class ModelUnavailableError(ModelResponseError):
@@ -104,17 +112,12 @@ class ChecksumError(WeightsError):
     """Model weights do not have the expected SHA-256."""
 
 
-def without_secrets(text: str) -> str:
-    """The text without the user, the password and the query of an address that it holds."""
-    return _QUERY.sub(r"\1?…", _LOGIN.sub("://…@", text))
-
-
 def describe(error: ValidationError) -> str:
     """A validation error as one line that names each wrong value and what is allowed; it shows no password."""
     problems = error.errors()
     lines = [
         f"{'.'.join(map(str, problem['loc'])) or 'the whole':.200}: {_said(problem['msg'])}"
-        + ("" if problem["type"] in NOT_SHOWN else f", got {without_secrets(repr(problem['input'])):.80}")
+        + ("" if problem["type"] in NOT_SHOWN else f", got {_shown(problem['input']):.80}")
         for problem in problems[:MOST_PROBLEMS]
     ]
     more = len(problems) - len(lines)
@@ -125,3 +128,13 @@ def _said(message: str) -> str:
     """Pydantic's message in the middle of a line; a validator's own text stands alone."""
     own = message.removeprefix("Value error, ")
     return f"{own[:1].lower()}{own[1:]}"
+
+
+def _shown(value: object) -> str:
+    """A wrong value, without the user, the password and the query of an address that it holds, however malformed."""
+    return _QUERY.sub(r"\1?…", _LOGIN.sub("://…@", repr(value)))
+
+
+def without_credentials(text: str) -> str:
+    """The text with user and password removed from every address in it."""
+    return re.sub(r"(?<=://)[^\s@]*@(?:[^\s@/]*@)*", "", text)

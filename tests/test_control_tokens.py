@@ -2,7 +2,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,13 +144,13 @@ def test_a_real_tokenizer_finds_no_token_in_neutral_text(tiny_weights: Path) -> 
         chat = [{"role": message.type, "content": message.text} for message in conversation(settings, INJECTION)]
         for turn in chat:
             turn["role"] = {"human": "user"}.get(turn["role"], turn["role"])
-        async with httpx.AsyncClient(base_url=await model.url(), trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=await model.url(), trust_env=False) as client:
             prompt = (await client.post("/apply-template", json={"messages": chat})).json()["prompt"]
             opening = await tokens(client, "<|im_start|>")
             assert len(opening) == 1
             return (await tokens(client, prompt)).count(opening[0])
 
-    async def tokens(client: httpx.AsyncClient, text: str) -> list[int]:
+    async def tokens(client: httpx2.AsyncClient, text: str) -> list[int]:
         answer: dict[str, Any] = (
             await client.post("/tokenize", json={"content": text, "add_special": False, "parse_special": True})
         ).json()

@@ -67,7 +67,7 @@ def test_studio_finds_a_graph_without_a_checkpointer() -> None:
 
 def test_a_lazy_model_starts_nothing_by_itself(tiny_weights: Path) -> None:
     """Making a model loads no weights: Studio starts at once, and the first run loads them."""
-    assert EmbeddedLlamaCpp(tiny_weights)._client is None
+    assert EmbeddedLlamaCpp(tiny_weights)._running.made is None
 
 
 def test_every_module_has_a_layer() -> None:

@@ -4,16 +4,25 @@ An HTTP client belongs to the event loop that opened its connections, and so do 
 call a model from many loops: from `invoke` (no loop at all), from `batch` (many threads), and from any number of
 `asyncio.run`, each of which closes its loop at the end. One loop that outlives them all lets a model keep its
 connections, and lets the embedded models share one lock on the cores, whoever calls them.
+
+A forked child has neither the thread nor any right to the connections. It starts a loop of its own; whatever holds
+connections or locks is kept in a `PerProcess` and made anew; and the sockets of the parent's loop, of which the child
+has copies, are replaced there by dead ones, so that nothing in the child can write to them or shut them down.
 """
 
 import asyncio
+import ctypes
 import functools
 import os
+import selectors
+import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
-from typing import Any, ParamSpec, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, ParamSpec, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,13 +33,20 @@ PATIENCE = 0.2
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
+_selector: selectors.BaseSelector | None = None
+_generation = object()
+"""This process, as opposed to those it was forked from."""
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:
-    global _loop, _thread  # noqa: PLW0603  # one loop per process is the point
+    global _loop, _selector, _thread  # noqa: PLW0603  # one loop per process is the point
     with _lock:
         if _loop is None:
-            _loop = asyncio.new_event_loop()
+            if os.name == "posix":
+                _selector = selectors.DefaultSelector()
+                _loop = asyncio.SelectorEventLoop(_selector)
+            else:
+                _loop = asyncio.new_event_loop()
             _thread = threading.Thread(target=_loop.run_forever, name="rsd-graph", daemon=True)
             _thread.start()
         return _loop
@@ -38,11 +54,74 @@ def _background_loop() -> asyncio.AbstractEventLoop:
 
 def _forget() -> None:
     """A forked child inherits the loop but not its thread: it starts a loop of its own."""
-    global _lock, _loop, _thread
-    _lock, _loop, _thread = threading.Lock(), None, None
+    global _generation, _lock, _loop, _selector, _thread
+    _abandon(_loop)
+    for each in list(PerProcess.all):
+        _abandon(each.made)
+    if _selector is not None:
+        _disconnect(_selector)
+    _generation, _lock, _loop, _selector, _thread = object(), threading.Lock(), None, None, None
+
+
+def _abandon(parents: object) -> None:
+    """Keep an object of the parent's from ever being destroyed here: that may wait for threads that do not exist."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(parents))
+
+
+def _disconnect(selector: selectors.BaseSelector) -> None:
+    """Replace this process's copies of the selector's sockets by dead ones, and of its kernel object by one of its own.
+
+    Both are shared with the parent: what is shut down or unregistered here would be so there.
+    """
+    keys = list(selector.get_map().values())
+    dead, other_end = socket.socketpair()
+    other_end.close()
+    for key in keys:
+        with suppress(OSError):
+            os.dup2(dead.fileno(), key.fd, inheritable=False)
+    dead.close()
+    kernels: Any = selector
+    if hasattr(kernels, "fileno"):  # epoll and kqueue
+        fresh = type(kernels)()
+        for key in keys:
+            with suppress(OSError):
+                fresh.register(key.fd, key.events)
+        os.dup2(fresh.fileno(), kernels.fileno(), inheritable=False)
+        fresh.close()
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+class PerProcess(Generic[T]):
+    """Something that is made on first use in each process: a forked child never gets its parent's.
+
+    Args:
+        make: Makes it.
+    """
+
+    all: "WeakSet[PerProcess[Any]]" = WeakSet()  # noqa: RUF012  # shared by all on purpose
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self.made: tuple[object, T] | None = None
+        PerProcess.all.add(self)
+
+    def get(self) -> T:
+        """The one of this process."""
+        if self.made is None or self.foreign:
+            self.made = (_generation, self._make())
+        return self.made[1]
+
+    def drop(self) -> T | None:
+        """Forget it, so that the next use makes another. Returns the one of this process, if there is one."""
+        made, foreign, self.made = self.made, self.foreign, None
+        return None if made is None or foreign else made[1]
+
+    @property
+    def foreign(self) -> bool:
+        """Whether what there is was made in a process that this one was forked from."""
+        return self.made is not None and self.made[0] is not _generation
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,12 @@
-"""Whether a prompt fits a model's context."""
+"""Whether a prompt fits a model's context, and how long the answer may then be."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from rsd_graph.errors import ContextOverflowError
+
+T = TypeVar("T")
 
 
 def require_room(name: str, prompt: int, context: int | None, *, answer: int) -> None:
@@ -17,3 +23,70 @@ def require_room(name: str, prompt: int, context: int | None, *, answer: int) ->
     """
     if context is not None and prompt + answer > context:
         raise ContextOverflowError(f"the prompt has {prompt} tokens, and the context of {name} is {context}")
+
+
+async def as_much_as_fits(
+    ask: Callable[[int], Awaitable[T]], wanted: int, room: Callable[[], Awaitable[int | None]]
+) -> T:
+    """Ask for `wanted` tokens, and for fewer if the server says that they do not fit after the prompt.
+
+    How many do is taken from `room`, else from the numbers in the refusal, else found by halving.
+
+    Args:
+        ask: Asks for so many tokens.
+        wanted: Tokens.
+        room: How many tokens fit after the prompt; None if the server does not tell.
+
+    Raises:
+        ContextOverflowError: not even one token fits.
+    """
+    limit = wanted
+
+    async def from_the_server(_: str) -> int | None:
+        return await room()
+
+    async def from_the_refusal(refused: str) -> int | None:
+        return _room_in(refused, wanted)
+
+    known = [from_the_server, from_the_refusal]
+    while True:
+        try:
+            return await ask(limit)
+        except ContextOverflowError as error:
+            if limit <= 1:
+                raise
+            fits = None
+            while known and fits is None:
+                fits = await known.pop(0)(str(error))
+                if fits is not None and not 1 <= fits < limit:  # refused already, or read wrongly
+                    fits = None
+            limit = fits or limit // 2
+
+
+_NUMBER = r"(\d[\d,]*)"
+_CONTEXT = re.compile(
+    rf"""(?:context [\s_-]* (?:length|size|window|limit) | max_model_len | max_seq_len | model \s length | <= | >)
+    [^\d.]{{0,30}} {_NUMBER}""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_PROMPT = re.compile(
+    rf"""{_NUMBER} (?:\s tokens)? \s (?:in|from) \s the \s (?:input\s)?(?:messages|prompt|input)
+    | {_NUMBER} \s (?:`inputs`|input|prompt) \s tokens
+    | (?:prompt|input|request) \s \( (?:total\s)? (?:length\s)? {_NUMBER}
+    | (?:prompt|input) \s length \s \(? {_NUMBER}""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_TOTAL = re.compile(rf"requested (?:a total of )?{_NUMBER} tokens|requested tokens \({_NUMBER}", re.IGNORECASE)
+
+
+def _room_in(refused: str, wanted: int) -> int | None:
+    """How many tokens fit after the prompt, by the numbers in a refusal; None if it does not give both."""
+    context, prompt, total = (_first(pattern, refused) for pattern in (_CONTEXT, _PROMPT, _TOTAL))
+    if prompt is None and total is not None:
+        prompt = total - wanted
+    return None if context is None or prompt is None else context - prompt
+
+
+def _first(pattern: re.Pattern[str], text: str) -> int | None:
+    found = pattern.search(text)
+    return int(next(group for group in found.groups() if group).replace(",", "")) if found else None

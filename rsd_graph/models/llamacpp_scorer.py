@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from rsd_graph._internal.background import on_background_loop
+from rsd_graph._internal.background import PerProcess, on_background_loop
 from rsd_graph.errors import RewardError
+from rsd_graph.models.chats import AcceptedChats, Chat
 from rsd_graph.models.http import ModelServer, RenderedChat, TokenIds
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, Timings
 from rsd_graph.models.token_cache import TokenCache
@@ -22,6 +23,10 @@ LIFT = 1000.0
 
 SMALLEST = 1e-30
 """Stands for a probability that llama.cpp reports as 0: its logarithm is finite."""
+
+
+ROUNDING = 1e-5
+"""A probability this far above 1 is rounding."""
 
 
 class _Candidate(BaseModel):
@@ -48,7 +53,8 @@ class LlamaCppScorer:
 
     def __init__(self, model: EmbeddedLlamaCpp) -> None:
         self._model = model
-        self._server: ModelServer | None = None
+        self._servers: PerProcess[dict[str, ModelServer]] = PerProcess(dict)
+        self._chats = AcceptedChats()
         self._tokens = TokenCache(self._tokenize)
 
     @property
@@ -63,9 +69,8 @@ class LlamaCppScorer:
     @on_background_loop
     async def aclose(self) -> None:
         """Stop the server and free its memory."""
-        if self._server is not None:
-            await self._server.aclose()
-            self._server = None
+        for server in (self._servers.drop() or {}).values():
+            await server.aclose()
         await self._model.aclose()
 
     @on_background_loop
@@ -79,7 +84,11 @@ class LlamaCppScorer:
         if not generation_prompt:
             raise RewardError(f"{self.name}: llama.cpp cannot render a conversation without a prompt for the answer")
         server = await self._started()
-        rendered = await server.post("/apply-template", {"messages": list(turns)}, RenderedChat)
+
+        async def render(chat: Chat) -> RenderedChat:
+            return await server.post("/apply-template", {"messages": list(chat)}, RenderedChat)
+
+        rendered = await self._chats.render([dict(turn) for turn in turns], render)
         return await self._tokens.encode(rendered.prompt)
 
     async def head(self, tokens: Sequence[int]) -> Reading:  # noqa: ARG002  # of the protocol
@@ -103,16 +112,20 @@ class LlamaCppScorer:
         async with self._model.turn():
             answer = await server.post("/completion", body, _Completion)
         said = {each.id: each.prob for each in answer.completion_probabilities[0].top_probs}
+        for label in labels:
+            if not 0 <= said.get(label, 0.0) <= 1 + ROUNDING:  # NaN fails this too
+                raise RewardError(f"{self.name} gave the probability {said[label]!r}, expected a number in [0, 1]")
         return Reading(
-            tuple(math.log(max(said.get(label, 0.0), SMALLEST)) for label in labels),
+            tuple(math.log(min(max(said.get(label, 0.0), SMALLEST), 1.0)) for label in labels),
             TokenUsage(prompt=answer.tokens_evaluated, cached=answer.timings.cache_n),
         )
 
     async def _started(self) -> ModelServer:
         url = await self._model.url()
-        if self._server is None:
-            self._server = ModelServer(url)
-        return self._server
+        servers = self._servers.get()
+        if url not in servers:
+            servers[url] = ModelServer(url)
+        return servers[url]
 
     async def _tokenize(self, text: str, *, special_tokens: bool = False) -> list[int]:
         server = await self._started()

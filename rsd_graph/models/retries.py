@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from rsd_graph.errors import ModelUnavailableError, ModelUnreachableError
 
@@ -34,7 +34,8 @@ class RetryPolicy:
     """
 
     attempts: int = 3
-    """Attempts at a server that has never answered (its address may be wrong), or that fails at this request."""
+    """Attempts at a server that has never answered (its address may be wrong), or that fails at this request: it
+    answers 500, or drops the connection once it has the request, which may be what stops it."""
     patience: float = 600
     """Seconds to wait for a server that has answered before: it is overloaded, or restarting."""
 
@@ -57,7 +58,7 @@ class Retrier:
             What the last call raised.
         """
         backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=5)
-        failures = 0
+        failures = drops = 0
         attempts = self._policy.attempts * places
 
         async def attempt() -> T:
@@ -71,10 +72,12 @@ class Retrier:
             return max(backoff(state), _least_wait(_error(state)))
 
         def stop(state: RetryCallState) -> bool:
-            nonlocal failures
+            nonlocal failures, drops
             error = _error(state)
             failures += isinstance(error, ModelUnavailableError) and error.failing
-            if failures >= attempts:
+            drops += isinstance(error, ModelUnreachableError) and error.dropped
+            # a request that stops one server would stop them all: `places` does not count
+            if failures + drops >= attempts or drops >= self._policy.attempts:
                 return True
             impatient = not WAITING or (state.seconds_since_start or 0.0) >= self._policy.patience
             return state.attempt_number >= attempts and (impatient or not self._has_answered)
@@ -84,13 +87,26 @@ class Retrier:
                 logger.warning("%s; asking again for at most %.0f s", _error(state), self._policy.patience)
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((ModelUnreachableError, ModelUnavailableError)),
+            retry=retry_if_exception(_may_pass),
             stop=stop,
             wait=wait,
             before_sleep=tell,
             reraise=True,
         )
-        return await retrying(attempt)
+        try:
+            return await retrying(attempt)
+        except ModelUnreachableError as error:
+            if drops < max(2, self._policy.attempts):
+                raise
+            raise ModelUnreachableError(
+                f"{error} It did so {drops} times with this request, which is given up."
+            ) from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, ModelUnreachableError):
+        return not error.lasting
+    return isinstance(error, ModelUnavailableError)
 
 
 def _least_wait(error: BaseException | None) -> float:

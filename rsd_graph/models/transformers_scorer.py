@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rsd_graph._internal.background import in_thread
-from rsd_graph.errors import ConfigurationError, RewardError, WeightsError
+from rsd_graph._internal.background import PerProcess, in_thread
+from rsd_graph.errors import ConfigurationError, ModelError, RewardError, WeightsError
 from rsd_graph.models.context import require_room
 from rsd_graph.protocols import Reading, Turn
 from rsd_graph.state import TokenUsage
@@ -52,7 +52,8 @@ class TransformersScorer:
         self._device = device
         self._dtype = dtype
         self._checkpoint: Checkpoint | None = None
-        self._turn = threading.Lock()  # one prompt at a time: others would only compete for the device
+        # one prompt at a time: others would only compete for the device
+        self._turn = PerProcess(threading.Lock)
 
     async def start(self) -> None:
         """Load the model now rather than at the first step.
@@ -84,8 +85,15 @@ class TransformersScorer:
         self._checkpoint = None
 
     async def _with(self, work: "Callable[[Checkpoint], T]") -> T:
+        if self._turn.foreign:  # torch's threads stay with the parent
+            raise ModelError(
+                f"{self.name} cannot run in a forked process: torch was used before the fork. Start processes with "
+                'the method "spawn" or "forkserver"'
+            )
+        turn = self._turn.get()
+
         def in_turn() -> T:
-            with self._turn:
+            with turn:
                 if self._checkpoint is None:
                     self._checkpoint = Checkpoint(self.name, self._head, self._revision, self._device, self._dtype)
                 return work(self._checkpoint)

@@ -16,9 +16,12 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
 from rsd_graph._internal.background import on_background_loop
-from rsd_graph.errors import ModelResponseError
-from rsd_graph.models.context import require_room
+from rsd_graph.errors import ModelResponseError, ModelUnavailableError
+from rsd_graph.models.characters import require_plausible, whole, with_a_character
+from rsd_graph.models.chats import AcceptedChats, Chat
+from rsd_graph.models.context import as_much_as_fits, require_room
 from rsd_graph.models.http import ModelCard, ModelServer, RenderedChat, TokenIds, to_openai
+from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
@@ -67,14 +70,20 @@ class ServedModel:
     Args:
         server: The server.
         name: The server's name for the model; None for the first that it lists.
+        chat_template_kwargs: Passed to the model's chat template.
     """
 
-    def __init__(self, server: ModelServer, name: str | None) -> None:
+    def __init__(
+        self, server: ModelServer, name: str | None, chat_template_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
         self.name = name or server.url
         """What to call it in messages: the server's name for it, once known."""
         self._server = server
         self._asked = name
         self._card: ModelCard | None = None
+        self.options = {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}
+        """Go with every chat."""
+        self.chats = AcceptedChats()
 
     async def card(self) -> ModelCard:
         """What the server says of the model; requested once. Raises as `ModelServer.post` does."""
@@ -87,9 +96,15 @@ class ServedModel:
         """Token ids of a text. Raises as `ModelServer.post` does."""
         return await self._tokenize({"prompt": text, "add_special_tokens": special_tokens})
 
-    async def chat(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool) -> list[int]:
+    async def chat(self, chat: Chat, *, generation_prompt: bool) -> list[int]:
         """Token ids of a conversation in the model's chat template. Raises as `ModelServer.post` does."""
-        return await self._tokenize({"messages": messages, "add_generation_prompt": generation_prompt})
+
+        async def render(form: Chat) -> list[int]:
+            return await self._tokenize(
+                {"messages": list(form), "add_generation_prompt": generation_prompt, **self.options}
+            )
+
+        return await self.chats.render(chat, render)
 
     async def _tokenize(self, what: dict[str, Any]) -> list[int]:
         body = {"model": (await self.card()).id, **what}
@@ -103,9 +118,10 @@ class VLLM:
         url: The server's address, with or without `/v1`.
         model: The name it serves the model under; by default the first that it lists.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for one step.
+        timeout: Seconds that one step may take, all its requests together.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
         template: Renders the messages to the text that precedes the response; by default the server does it.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         retry: How long to keep asking when it does not answer.
     """
 
@@ -118,12 +134,13 @@ class VLLM:
         timeout: float = 600,
         parameters: float | None = None,
         template: Callable[[Sequence[BaseMessage]], str] | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.parameters = parameters
         self._template = template
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
-        self._served = ServedModel(self._server, model)
+        self._served = ServedModel(self._server, model, chat_template_kwargs)
 
     @property
     def name(self) -> str:
@@ -143,14 +160,24 @@ class VLLM:
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        card = await self._served.card()
-        prompt = await self._prompt(messages, response)
+        with self._server.step():
+            card = await self._served.card()
+            prompt = await self._prompt(messages, response)
+            wanted = self._wanted(prompt, card.max_model_len, settings.max_step_tokens)
+            return await with_a_character(
+                lambda limit: as_much_as_fits(
+                    lambda tokens: self._complete(prompt, settings, n, tokens), limit, lambda: self._room(prompt)
+                ),
+                wanted,
+            )
+
+    async def _complete(self, prompt: Prompt, settings: RSDSettings, n: int, limit: int) -> list[Generation]:
         answer = await self._server.post(
             "/v1/completions",
             {
-                "model": card.id,
+                "model": (await self._served.card()).id,
                 "prompt": prompt,
-                "max_tokens": self._room(prompt, card.max_model_len, settings.max_step_tokens),
+                "max_tokens": limit,
                 "stop": [settings.delimiter],
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
@@ -164,15 +191,29 @@ class VLLM:
                 "add_special_tokens": False,  # the rendering has them already
             },
             _Completion,
+            tokens=n * limit,
         )
-        return self._read(answer, settings.delimiter, n)
+        return self._read(answer, settings.delimiter, n, limit)
 
-    def _room(self, prompt: Prompt, context: int | None, wanted: int) -> int:
+    def _wanted(self, prompt: Prompt, context: int | None, wanted: int) -> int:
         """Tokens that the step may take. Checked here, as vLLM's refusal differs from version to version."""
         if context is None or isinstance(prompt, str):
             return wanted
         require_room(self.name, len(prompt), context, answer=1)
         return min(wanted, context - len(prompt))
+
+    async def _room(self, prompt: Prompt) -> int | None:
+        """How many tokens fit after the prompt; None if the server does not tell."""
+        context = (await self._served.card()).max_model_len
+        if context is None:
+            return None
+        try:
+            tokens = prompt if isinstance(prompt, list) else await self._served.encode(prompt)
+        except ModelUnavailableError:
+            raise
+        except ModelResponseError:  # it has no tokenizer to ask
+            return None
+        return context - len(tokens) if tokens else None
 
     async def _prompt(self, messages: Sequence[BaseMessage], response: str) -> Prompt:
         if self._template:
@@ -182,32 +223,51 @@ class VLLM:
             rendered = await self._served.chat(chat, generation_prompt=True)
             if rendered:  # llama.cpp has the endpoint too, but ignores the messages and returns no tokens
                 return [*rendered, *(await self._served.encode(response) if response else ())]
-            body = {"model": (await self._served.card()).id, "messages": chat, "add_generation_prompt": True}
-            return (await self._server.post("/apply-template", body, RenderedChat)).prompt + response
+            return await self._served.chats.render(chat, self._apply_template) + response
+        except ModelUnavailableError:
+            raise
         except ModelResponseError as error:
             raise ModelResponseError(
                 f"{self._server.url} cannot render a chat, neither at /tokenize (vLLM) nor at /apply-template "
                 f"(llama.cpp): {error}. Pass `template`, a function from messages to the prompt's text."
             ) from error
 
-    def _read(self, answer: _Completion, delimiter: str, n: int) -> list[Generation]:
+    async def _apply_template(self, chat: Chat) -> str:
+        body = {
+            "model": (await self._served.card()).id,
+            "messages": list(chat),
+            "add_generation_prompt": True,
+            **self._served.options,
+        }
+        return (await self._server.post("/apply-template", body, RenderedChat)).prompt
+
+    def _read(self, answer: _Completion, delimiter: str, n: int, limit: int) -> list[Generation]:
         usage = answer.usage.read
+        where = f"{self._server.url}/v1/completions"
         generations = []
         for index, choice in enumerate(answer.choices):
+            require_plausible(choice.text, limit, where)
+            finish = _finish(choice, delimiter, where)
             logprobs = choice.logprobs.token_logprobs if choice.logprobs else None
             generations.append(
                 Generation(
-                    text=choice.text,
-                    finish=_finish(choice, delimiter, f"{self.name}/v1/completions"),
+                    text=whole(choice.text, finish),
+                    finish=finish,
                     usage=TokenUsage(
                         prompt=usage.prompt if index == 0 else 0,  # read once for all n
                         cached=usage.cached if index == 0 else 0,
                         completion=usage.completion if n == 1 else len(logprobs or ()),
                     ),
-                    logprobs=tuple(value for value in logprobs if value is not None) if logprobs else None,
+                    logprobs=self._logprobs(logprobs),
                 )
             )
         return generations
+
+    def _logprobs(self, reported: list[float | None] | None) -> tuple[float, ...] | None:
+        """Each a number: only a prompt's first token may have none, and no prompt was asked for."""
+        if not reported:
+            return None
+        return tuple(checked_logprob(value, self.name, ModelResponseError) for value in reported)
 
 
 def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:

@@ -8,18 +8,23 @@ Needs the extra `vllm`.
 
 import threading
 from argparse import ArgumentError
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from itertools import count
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 
-from rsd_graph._internal.background import in_thread, on_background_loop
+from rsd_graph._internal.background import PerProcess, in_thread, on_background_loop
 from rsd_graph.errors import ConfigurationError, ModelError, ModelResponseError, WeightsError
+from rsd_graph.models.characters import whole, with_a_character
+from rsd_graph.models.chats import AcceptedChats, Chat
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import to_openai
+from rsd_graph.models.logprobs import checked_logprob
+from rsd_graph.models.refusals import refusal
 from rsd_graph.models.sleep import SleepCoordinator
 from rsd_graph.protocols import Reading, Turn
 from rsd_graph.settings import RSDSettings
@@ -35,6 +40,7 @@ class OfflineEngine:
         model: A name on the hub, or a folder with a checkpoint.
         flags: As for `vllm serve`, such as `["--max-model-len", "4096"]`.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         coordinator: Shared by engines that sleep while another works; None for one that is always awake.
     """
 
@@ -44,12 +50,16 @@ class OfflineEngine:
         *,
         flags: Sequence[str] = (),
         parameters: float | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         coordinator: SleepCoordinator | None = None,
     ) -> None:
         self.name = model
         self.parameters = parameters
         self._flags = list(flags)
         self._coordinator = coordinator
+        self._options = dict(chat_template_kwargs or {})
+        self._chats = AcceptedChats()
+        self._used = PerProcess(list[str])
         self._engine: Any = None  # vLLM's AsyncLLM, whose type is known only where vLLM is installed
         self._starting = threading.Lock()
         self._asleep = False
@@ -74,6 +84,8 @@ class OfflineEngine:
             with self._starting:
                 return
 
+        if self._used.foreign:
+            return
         await in_thread(loaded_by_now)
         engine, self._engine, self._asleep = self._engine, None, False
         if engine is not None:
@@ -88,29 +100,39 @@ class OfflineEngine:
 
         tokens = await self._render(to_openai(messages), generation_prompt=True)
         tokens += await self.encode(response) if response else []
-        async with self._awake() as engine:
-            room = self._room(engine, tokens, answer=1)
-            parameters = SamplingParams(
-                n=n,
-                max_tokens=min(settings.max_step_tokens, room),
-                stop=[settings.delimiter],
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-                seed=settings.seed,
-                logprobs=0,  # of the chosen token, and of no other
-            )
-            output = await self._last(engine.generate, tokens, parameters)
+
+        async def ask(limit: int) -> list[Generation]:
+            async with self._awake() as engine:
+                room = self._room(engine, tokens, answer=1)
+                parameters = SamplingParams(
+                    n=n,
+                    max_tokens=min(limit, room),
+                    stop=[settings.delimiter],
+                    temperature=settings.temperature,
+                    top_p=settings.top_p,
+                    seed=settings.seed,
+                    logprobs=0,  # of the chosen token, and of no other
+                )
+                return self._generations(tokens, await self._last(engine.generate, tokens, parameters), settings)
+
+        return await with_a_character(ask, settings.max_step_tokens)
+
+    def _generations(self, tokens: Sequence[int], output: Any, settings: RSDSettings) -> list[Generation]:
         read = _read(tokens, output)
-        return [
-            Generation(
-                text=said.text,
-                finish=_finish(said, settings.delimiter),
-                # the prompt is read once for all n
-                usage=replace(read if index == 0 else TokenUsage(), completion=len(said.token_ids)),
-                logprobs=tuple(each[token].logprob for token, each in zip(said.token_ids, said.logprobs, strict=True)),
+        generations = []
+        for index, said in enumerate(output.outputs):
+            finish = _finish(said, settings.delimiter)
+            chosen = (each[token].logprob for token, each in zip(said.token_ids, said.logprobs, strict=True))
+            generations.append(
+                Generation(
+                    text=whole(said.text, finish),
+                    finish=finish,
+                    # the prompt is read once for all n
+                    usage=replace(read if index == 0 else TokenUsage(), completion=len(said.token_ids)),
+                    logprobs=tuple(checked_logprob(each, self.name, ModelResponseError) for each in chosen),
+                )
             )
-            for index, said in enumerate(output.outputs)
-        ]
+        return generations
 
     @on_background_loop
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
@@ -159,18 +181,37 @@ class OfflineEngine:
             await self._engine.wake_up()
             self._asleep = False
 
+    def _require_own(self) -> None:
+        """Refuse a forked child: the engine's threads and its place on the GPU stay with the parent."""
+        if self._used.foreign:
+            raise ModelError(
+                f"{self.name} cannot run in a forked process: vLLM was loaded before the fork. Start processes with "
+                'the method "spawn" or "forkserver"'
+            )
+        self._used.get()
+
     async def _tokenizer(self) -> Any:
         """The engine's own tokenizer, which works while the engine sleeps."""
+        self._require_own()
         if self._engine is None:
             await self.start()
         return self._engine.get_tokenizer()
 
     async def _render(self, turns: Sequence[Any], generation_prompt: bool) -> list[int]:
+        from jinja2 import TemplateError
+
         tokenizer = await self._tokenizer()
-        tokens: list[int] = tokenizer.apply_chat_template(
-            turns, add_generation_prompt=generation_prompt, return_dict=False
-        )
-        return tokens
+
+        async def render(chat: Chat) -> list[int]:
+            try:
+                tokens: list[int] = tokenizer.apply_chat_template(
+                    list(chat), add_generation_prompt=generation_prompt, return_dict=False, **self._options
+                )
+            except TemplateError as error:
+                raise refusal(HTTPStatus.BAD_REQUEST, str(error), self.name) from error
+            return tokens
+
+        return await self._chats.render([dict(turn) for turn in turns], render)
 
     def _room(self, engine: Any, tokens: Sequence[int], *, answer: int) -> int:
         """Tokens of the context that are left for an answer."""
@@ -180,6 +221,7 @@ class OfflineEngine:
 
     @asynccontextmanager
     async def _awake(self) -> AsyncIterator[Any]:
+        self._require_own()
         if self._coordinator is None:
             await self.wake_up()
             yield self._engine

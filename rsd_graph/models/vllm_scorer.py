@@ -6,7 +6,8 @@ token-wise pooling answers at `/pooling`, and encodes the whole prompt each time
 https://docs.vllm.ai/en/latest/models/pooling_models.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -58,7 +59,8 @@ class VLLMScorer:
         url: The server's address, with or without `/v1`.
         model: The name it serves the model under; by default the first that it lists.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for one reward.
+        timeout: Seconds that one request of a reward may take.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         retry: How long to keep asking when it does not answer.
         token_wise: Whether the server's model has only token-wise pooling; by default found out with the first reward.
     """
@@ -70,11 +72,12 @@ class VLLMScorer:
         model: str | None = None,
         api_key: str | None = None,
         timeout: float = 600,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         retry: RetryPolicy | None = None,
         token_wise: bool | None = None,
     ) -> None:
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
-        self._served = ServedModel(self._server, model)
+        self._served = ServedModel(self._server, model, chat_template_kwargs)
         self._token_wise = token_wise
         self._tokens = TokenCache(self._served.encode)
 
@@ -104,7 +107,7 @@ class VLLMScorer:
     @on_background_loop
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `ScoringBackend.chat`."""
-        return await self._served.chat(list(turns), generation_prompt=generation_prompt)
+        return await self._served.chat([dict(turn) for turn in turns], generation_prompt=generation_prompt)
 
     @on_background_loop
     async def head(self, tokens: Sequence[int]) -> Reading:

@@ -78,10 +78,22 @@ def cache_directory() -> Path:
     """The folder for downloads: the environment variable `RSD_CACHE`, or the user's cache folder."""
     chosen = os.environ.get("RSD_CACHE")
     if chosen:
-        return Path(chosen)
+        return expanded(chosen)
     from platformdirs import user_cache_path
 
     return user_cache_path("rsd-graph")
+
+
+def expanded(path: str | Path) -> Path:
+    """The path, with `~` as the home folder.
+
+    Raises:
+        WeightsError: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise WeightsError(f"{str(path)!r}: {error}") from error
 
 
 def locate(weights: Weights, progress: Progress | None = None) -> Path:
@@ -133,7 +145,7 @@ def sha256_of(file: Path, progress: Progress | None = None, name: str | None = N
 
 
 def _named(weights: Weights, named: str) -> Path:
-    path = Path(named)
+    path = expanded(named)
     if not path.is_file():
         raise WeightsError(f"{weights.variable} names {named}, which is not a file")
     return path

@@ -14,6 +14,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsd_graph.acceptance import sigmoid
+from rsd_graph.errors import RewardError
 from rsd_graph.protocols import RewardModel
 from rsd_graph.rewards.confidence import is_wordless, surprisal
 from rsd_graph.state import Generation, Score, Step
@@ -71,14 +72,20 @@ class CombinedReward(Generic[R]):
         """See `RewardModel.score`.
 
         Raises:
-            RewardError: the draft's backend gives no token log-probabilities.
+            RewardError: the draft's backend gives no token log-probabilities, or a number cannot be a probability.
         """
         nats = [surprisal(candidate) for candidate in candidates]
         scores = await self.trained.score(messages, steps, candidates)
         return [
-            Score(0.0 if is_wordless(candidate) else self._curve.reward(score.reward, own), score.usage)
+            Score(0.0 if is_wordless(candidate) else self._curve.reward(self._probability(score), own), score.usage)
             for candidate, score, own in zip(candidates, scores, nats, strict=True)
         ]
+
+    def _probability(self, score: Score) -> float:
+        """The trained reward, before clipping would hide that it is none."""
+        if not 0 <= score.reward <= 1:  # NaN fails this too
+            raise RewardError(f"{self.trained.name} gave the reward {score.reward!r}, expected a number in [0, 1]")
+        return score.reward
 
 
 def log_odds(probability: float) -> float:

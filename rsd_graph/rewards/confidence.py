@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
+from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.state import Generation, Score, Step
 
 
@@ -36,7 +37,7 @@ class ConfidenceReward:
         """See `RewardModel.score`.
 
         Raises:
-            RewardError: the draft's backend gives no token log-probabilities.
+            RewardError: the draft's backend gives no token log-probabilities, or some that are none.
         """
         return [Score(0.0 if is_wordless(each) else self.reward(surprisal(each))) for each in candidates]
 
@@ -51,7 +52,11 @@ def is_wordless(generation: Generation) -> bool:
 
 
 def surprisal(generation: Generation) -> float:
-    """Negative sum of the step's token log-probabilities, in nats; 0 for a step the draft was certain of."""
+    """Negative sum of the step's token log-probabilities, in nats; 0 for a step the draft was certain of.
+
+    Raises:
+        RewardError: there are none, or one is NaN, infinite or positive beyond rounding.
+    """
     if generation.logprobs is None:
         raise RewardError("this reward needs the draft's token log-probabilities, and its backend gives none")
-    return max(0.0, -sum(generation.logprobs))
+    return abs(sum(checked_logprob(value, "the draft", RewardError) for value in generation.logprobs))

@@ -5,7 +5,7 @@ vLLM, `rewards.families.judge` reads them exactly.
 """
 
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -16,9 +16,11 @@ from pydantic import SecretStr
 
 from rsd_graph._internal import background
 from rsd_graph.control_tokens import neutralize
-from rsd_graph.errors import RewardError
-from rsd_graph.models.http import loopback_client, model_error
+from rsd_graph.errors import ModelError, RewardError
+from rsd_graph.models.http import ModelServer, model_error
+from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.models.retries import Retrier, RetryPolicy
+from rsd_graph.models.served_chat import ServedChat
 from rsd_graph.rewards.families.judge import question
 from rsd_graph.rewards.prm import problem_text, step_texts
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -50,6 +52,12 @@ class JudgeReward:
         self._retrier = Retrier(retry)
         self._model = model.bind(logprobs=True, top_logprobs=10, max_tokens=1, temperature=0)
         self._turn = turn
+        # our own keeps connections for each process
+        self._used = background.PerProcess(list[str])
+        self._forks = isinstance(model, ServedChat)
+        self._secrets = [
+            value.get_secret_value() for value in vars(model).values() if isinstance(value, SecretStr) and value
+        ]
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
@@ -86,11 +94,17 @@ class JudgeReward:
         )
 
     async def _ask(self, asked: str) -> AIMessage:
+        if self._used.foreign and not self._forks:
+            raise ModelError(
+                f"{self.name}: its chat model was used before this process was forked, and may hold locks and "
+                "connections of the parent's. Make one in the child"
+            )
+        self._used.get()
         try:
             async with self._turn():
                 return await self._model.ainvoke([HumanMessage(asked)])
         except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
-            raise model_error(error, self.name) from error
+            raise model_error(error, self.name, self._secrets) from error
 
     def _yes(self, metadata: dict[str, Any]) -> float:
         content = (metadata.get("logprobs") or {}).get("content") or [{}]
@@ -98,7 +112,7 @@ class JudgeReward:
         for token in content[0].get("top_logprobs") or ():
             word = token["token"].strip().lower()
             if word in mass:
-                mass[word] += math.exp(token["logprob"])
+                mass[word] += math.exp(checked_logprob(token.get("logprob"), self.name, RewardError))
         if not any(mass.values()):
             raise RewardError(
                 f"{self.name}: neither Yes nor No is among the judge's likeliest first words; does the server return "
@@ -115,6 +129,7 @@ def served_judge(
     timeout: float = 600,
     name: str = "judge",
     turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> JudgeReward:
     """A judge on an OpenAI-compatible server, with connections of its own.
 
@@ -125,17 +140,8 @@ def served_judge(
         timeout: Seconds to wait for one verdict.
         name: What to call the reward.
         turn: As for `JudgeReward`.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
     """
-    from langchain_openai import ChatOpenAI
-
-    # ChatOpenAI would otherwise use a client that it shares with every other chat model, and that nobody may close
-    client = loopback_client(url) or openai.DefaultAsyncHttpxClient()
-    chat = ChatOpenAI(
-        base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
-        api_key=SecretStr(api_key or "none"),
-        model=model,
-        timeout=timeout,
-        max_retries=0,  # the reward has its own layer of retries
-        http_async_client=client,
-    )
-    return JudgeReward(chat, name=name, turn=turn, close=client.aclose)
+    server = ModelServer(url, api_key=api_key, timeout=timeout, retry=RetryPolicy(attempts=1, patience=0))
+    options = {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else None
+    return JudgeReward(ServedChat(server, model, options), name=name, turn=turn, close=server.aclose)

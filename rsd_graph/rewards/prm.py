@@ -10,13 +10,16 @@ cache. A step costs its own tokens, however long the response has grown.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.control_tokens import neutralize
 from rsd_graph.data.cut_steps import group_cut_steps
-from rsd_graph.protocols import ScoringBackend
+from rsd_graph.errors import RewardError
+from rsd_graph.models.logprobs import checked_logprob
+from rsd_graph.protocols import Reading, ScoringBackend
 from rsd_graph.rewards.family import ScoreLastStep
 from rsd_graph.state import Generation, Score, Step
 
@@ -43,6 +46,7 @@ class ProcessReward:
         self.backend = backend
         self.parameters = parameters
         self._score_last_step = score_last_step
+        self._checked = _CheckedReadings(backend)
         self._clean = neutralize if neutralize_control_tokens else str
 
     @property
@@ -57,7 +61,7 @@ class ProcessReward:
         problem = self._clean(problem_text(messages))
         return await asyncio.gather(
             *(
-                self._score_last_step(self.backend, problem, [self._clean(text) for text in step_texts(steps, each)])
+                self._score_last_step(self._checked, problem, [self._clean(text) for text in step_texts(steps, each)])
                 for each in candidates
             )
         )
@@ -69,6 +73,30 @@ class ProcessReward:
     async def aclose(self) -> None:
         """Close the backend."""
         await self.backend.aclose()
+
+
+class _CheckedReadings:
+    """A backend whose readings are numbers: a sigmoid would make 1 of an infinite logit."""
+
+    def __init__(self, backend: ScoringBackend) -> None:
+        self._backend = backend
+        self.start, self.aclose = backend.start, backend.aclose
+        self.encode, self.chat = backend.encode, backend.chat
+
+    @property
+    def name(self) -> str:
+        return self._backend.name
+
+    async def head(self, tokens: Sequence[int]) -> Reading:
+        reading = await self._backend.head(tokens)
+        for value in reading.values:
+            if not math.isfinite(value):
+                raise RewardError(f"{self.name} gave the logit {value!r}, expected a finite number")
+        return reading
+
+    async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
+        reading = await self._backend.label_logprobs(tokens, labels)
+        return Reading(tuple(checked_logprob(each, self.name, RewardError) for each in reading.values), reading.usage)
 
 
 def problem_text(messages: Sequence[BaseMessage]) -> str:

@@ -1,7 +1,7 @@
 """The one entry point for a process reward model on a server."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.models.retries import RetryPolicy
@@ -25,6 +25,7 @@ def process_reward(
     parameters: float | None = None,
     centre: float = 0.0,
     scale: float = 1.0,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
     retry: RetryPolicy | None = None,
 ) -> ProcessReward:
     """A process reward model on a vLLM server, as the graph's reward. Nothing is asked of the server yet.
@@ -35,10 +36,11 @@ def process_reward(
             recognized from the model's name, with the first step if `model` is not given.
         model: The name that the server knows the model by; by default the first that it lists.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for one reward.
+        timeout: Seconds that one request of a reward may take.
         parameters: Number of the model's parameters, for the FLOPs count; unknown by default.
         centre: Of the kinds `outcome` and `trained`: the logit at which the reward is 0.5.
         scale: Of the kind `outcome`: the distance in logits from there to a reward of 0.73.
+        chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         retry: How long to keep asking a server that does not answer.
 
     Raises:
@@ -47,7 +49,9 @@ def process_reward(
     """
     from rsd_graph.models.vllm_scorer import VLLMScorer
 
-    backend = VLLMScorer(url, model=model, api_key=api_key, timeout=timeout, retry=retry)
+    backend = VLLMScorer(
+        url, model=model, api_key=api_key, timeout=timeout, chat_template_kwargs=chat_template_kwargs, retry=retry
+    )
     if kind is None and model is not None:
         kind = _kind_of(model)
     score = _recognized(backend, centre, scale) if kind is None else score_last_step(kind, centre=centre, scale=scale)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from rsd_graph._internal.files import open_private
 from rsd_graph.errors import ServingError
@@ -124,12 +124,12 @@ class ServerProcess:
             ServingError: it ends, or is not healthy in time.
         """
         deadline = time.monotonic() + seconds
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
             while time.monotonic() < deadline:
                 if not self.running:
                     code = await self.wait()
                     raise self.failure(f"ended with code {code} before it was ready")
-                with suppress(httpx.HTTPError):
+                with suppress(httpx2.HTTPError):
                     if (await client.get(f"{self.server.url}/health")).status_code == HTTPStatus.OK:
                         self.report("ready")
                         return

@@ -181,3 +181,40 @@ def test_locks_are_shared_by_all_callers() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: asyncio.run(visit()), range(16)))
     assert (inside, most) == (0, 1)
+
+
+def test_each_process_makes_its_own() -> None:
+    """A forked child makes another; the parent keeps the one it has."""
+    code = (
+        "import os, background\n"
+        "each = background.PerProcess(os.getpid)\n"
+        "mine = each.get()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    foreign, dropped = each.foreign, each.drop()\n"
+        "    os._exit(int(foreign and dropped is None and not each.foreign and each.get() == os.getpid()))\n"
+        "right = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "print(right, each.foreign, each.get() == mine, each.drop() == mine)"
+    )
+    assert run_python(code).stdout.split() == ["1", "False", "True", "True"]
+
+
+def test_a_child_cannot_touch_the_parents_sockets() -> None:
+    """It writes to them and shuts them down in vain: the parent's connection lives on, and its loop still hears it."""
+    code = (
+        "import asyncio, os, socket, background\n"
+        "here, there = socket.socketpair()\n"
+        "async def connect(): return await asyncio.open_connection(sock=here)\n"
+        "reader, writer = background.run(connect())\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    for harm in (lambda: writer.write(b'child'), writer.write_eof, writer.transport.abort, writer.close):\n"
+        "        try: harm()\n"
+        "        except OSError: pass\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "async def answer(): writer.write(b'parent'); return await reader.readexactly(2)\n"
+        "there.sendall(b'ok')\n"
+        "print(background.run(answer()).decode(), there.recv(99).decode())"
+    )
+    assert run_python(code).stdout.split() == ["ok", "parent"]

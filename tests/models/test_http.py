@@ -17,7 +17,7 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     RSDError,
 )
-from rsd_graph.models.http import ModelCard, ModelServer, loopback_client, model_error, to_openai
+from rsd_graph.models.http import ModelCard, ModelServer, http_client, model_error, to_openai
 from rsd_graph.models.replicas import NO_RETRY
 from rsd_graph.models.retries import RetryPolicy
 from tests.conftest import FakeServer
@@ -150,13 +150,14 @@ def test_the_key_is_a_bearer_token(server: FakeServer, key: str | None, sent: st
     assert server.received[0]["authorization"] == sent
 
 
-def test_only_this_machine_is_reached_around_proxies() -> None:
-    """Any other address may need its proxy."""
-    for host in ("127.0.0.1", "[::1]", "localhost"):
-        client = loopback_client(f"http://{host}:8000/v1")
-        assert client is not None
-        assert not client.trust_env
-    assert loopback_client("http://models.example:8000") is None
+def test_only_this_machine_is_reached_around_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other address may need its proxy; in each of its spellings, this machine does not."""
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    hosts = ("127.0.0.1", "[::1]", "localhost", "localhost.", "0.0.0.0", "127.0.1.1", "127.1", "[::]")
+    for host in (*hosts, "[::ffff:127.0.0.1]", "models.localhost"):
+        assert not any(http_client(f"http://{host}:8000", 1)._mounts.values()), host
+    assert any(http_client("http://models.example:8000", 1)._mounts.values())
 
 
 def model(url: str, name: str | None = None) -> ModelCard:

@@ -23,6 +23,18 @@ def failing() -> ModelUnavailableError:
     return error
 
 
+def dropped() -> ModelUnreachableError:
+    error = ModelUnreachableError("dropped.")
+    error.dropped = True
+    return error
+
+
+def lasting() -> ModelUnreachableError:
+    error = ModelUnreachableError("no TLS")
+    error.lasting = True
+    return error
+
+
 def busy(retry_after: float) -> ModelUnavailableError:
     error = ModelUnavailableError("429")
     error.retry_after = retry_after
@@ -156,3 +168,29 @@ def test_several_places_are_asked_in_turn() -> None:
     assert ask([GONE] * 5, places=2) == 6
     with pytest.raises(ModelUnreachableError):
         ask([GONE] * 6, places=2)
+
+
+def test_a_request_that_is_dropped_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be what stops the server: three times at most, however many servers there are and refusals between."""
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "WAITING", True)
+    for places in (1, 4):
+        with pytest.raises(ModelUnreachableError, match=r"dropped\. It did so 3 times with this request"):
+            ask([dropped(), GONE, GONE, dropped(), GONE, dropped()], has_answered=True, places=places)
+    assert ask([dropped(), GONE, GONE, GONE, dropped()], has_answered=True) == 6
+
+
+def test_a_request_that_stops_the_server_in_two_ways_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VLLM answers 500 as its engine dies, and then drops what comes."""
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "FAILING_WAIT", 0.0)
+    monkeypatch.setattr(retries, "WAITING", True)
+    assert ask([failing(), dropped(), GONE], has_answered=True) == 4
+    with pytest.raises(ModelUnavailableError):
+        ask([failing(), dropped(), GONE, failing()], has_answered=True)
+
+
+def test_a_wrong_scheme_is_not_asked_again() -> None:
+    """It would be as wrong the next time."""
+    with pytest.raises(ModelUnreachableError, match=r"^no TLS$"):
+        ask([lasting()], has_answered=True)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from rsd_graph.config import Role
@@ -104,7 +104,7 @@ def main_pid(folder: Path, server: ServerPlan) -> int:
 
 
 async def healthy(server: ServerPlan) -> bool:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         return (await client.get(f"{server.url}/health")).is_success
 
 

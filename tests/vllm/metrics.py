@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 
 NAMES = {
     "prompt": r"vllm:prompt_tokens_total",
@@ -14,7 +14,7 @@ NAMES = {
 
 def counters(url: str) -> dict[str, int]:
     """Tokens since the server started: `prompt` and of these `computed` and `cached`, and `completion`."""
-    text = httpx.get(f"{url}/metrics", trust_env=False).text
+    text = httpx2.get(f"{url}/metrics", trust_env=False).text
     return {
         name: int(sum(float(value) for value in re.findall(rf"^{pattern}\{{.*\}} (\S+)$", text, re.MULTILINE)))
         for name, pattern in NAMES.items()

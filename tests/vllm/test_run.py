@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
+import httpx2
 import pytest
 from langchain_core.messages import HumanMessage
 
@@ -143,7 +143,7 @@ def test_the_prompt_is_continued_to_the_byte(serving: Serving) -> None:
     response = "First, 2 + 2 = 4.\n\n"
     (bare,) = generate(serving, "What is 2+2+2?", max_step_tokens=1)
     (after,) = generate(serving, "What is 2+2+2?", response, max_step_tokens=1)
-    tokens = httpx.post(
+    tokens = httpx2.post(
         f"{url(serving, 'draft')}/tokenize", json={"prompt": response, "add_special_tokens": False}, trust_env=False
     ).json()["tokens"]
     assert after.usage.prompt - bare.usage.prompt == len(tokens)
