@@ -4,6 +4,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -91,6 +92,9 @@ def supervise(
     try:
         return asyncio.run(run())
     finally:
+        deadline = time.monotonic() + 5
+        while pids(folder) and time.monotonic() < deadline:  # a killed process takes a moment to go
+            time.sleep(0.01)
         assert not pids(folder)
 
 
