@@ -1,0 +1,309 @@
+r"""Read one expression, as `spelling.spell` writes it, into a tree.
+
+The whole text must be read: a reader that stops where it no longer understands takes `4 sqrt(2)` for 4. A run of
+letters is a product only where it is short; words are no expression. Trees are tuples: an operation and its operands.
+"""
+
+import re
+from typing import Any, TypeAlias
+
+from rsd_graph.answers.spelling import FUNCTIONS
+
+Tree: TypeAlias = tuple[Any, ...]
+
+_DEPTH = 40
+_TOKEN = re.compile(
+    r"(?P<repeating>(?:\d+\.\d*|\.\d+|\.)\\(?:overline|bar|dot)\{\d+\})"
+    r"|(?P<base>[0-9][0-9A-F]*_(?:\{\s*(?:\d+|[a-z]+)\s*\}|\d+))"
+    r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4}(?![\d.]))?)"
+    r"|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|(?P<space>\s+)|(?P<other>.)",
+    re.DOTALL,
+)
+_BASE = re.compile(r"([0-9A-F]+)_\{?\s*(\w+?)\s*\}?$")
+_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_GREEK_LETTER = re.compile("[α-ωΑ-Ω]")
+_CLOSING = {"(": ")", "[": "]", "{": "}", "⌊": "⌋", "⌈": "⌉", "|": "|"}
+_INFIX = (r"\over", r"\choose", r"\bmod", r"\mod")
+_LONGEST_PRODUCT = 4  # letters
+_PREFIXES = sorted((name for name in FUNCTIONS if len(name) > 2 or name == "ln"), key=len, reverse=True)
+
+
+class UnreadableError(Exception):
+    """The text is no expression that this reader knows."""
+
+
+def read_expression(text: str) -> Tree | None:
+    """The tree of an expression, or None if any part of the text is not understood."""
+    try:
+        reader = _Reader(_tokens(text))
+        tree = reader.sum()
+        return tree if reader.at_end() else None
+    except UnreadableError:
+        return None
+
+
+def _tokens(text: str) -> list[str]:
+    tokens: list[str] = []
+    for match in _TOKEN.finditer(text):
+        if match.lastgroup == "word":
+            tokens += _letters(match[0])
+        elif match.lastgroup == "base" and not _is_base(match[0]):
+            raise UnreadableError(match[0])
+        elif match.lastgroup != "space":
+            tokens.append(match[0])
+        elif _between_numbers(tokens, text[match.end() : match.end() + 1]):
+            raise UnreadableError("two numbers side by side")
+    return tokens
+
+
+def _between_numbers(tokens: list[str], following: str) -> bool:
+    return bool(tokens) and tokens[-1][0].isdigit() and following.isdigit() and tokens[-2:-1] not in (["_"], ["^"])
+
+
+def _is_base(token: str) -> bool:
+    match = _BASE.match(token)
+    if match is None:
+        return False
+    base = _BASES.get(match[2]) or (int(match[2]) if match[2].isdecimal() and len(match[2]) < 3 else 0)
+    return 2 <= base <= 36 and all(int(digit, 36) < base for digit in match[1])
+
+
+def _letters(word: str) -> list[str]:
+    """A known function, or a product of letters."""
+    if word in FUNCTIONS:
+        return ["\\" + word]
+    for name in _PREFIXES:
+        if word.startswith(name) and len(word) <= len(name) + 2:
+            return ["\\" + name, *word[len(name) :]]
+    if len(word) > _LONGEST_PRODUCT:
+        raise UnreadableError(word)
+    return list(word)
+
+
+class _Reader:
+    """Recursive descent over the tokens, at most `_DEPTH` deep."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self._depth = 0
+        self._bars = 0
+
+    def at_end(self) -> bool:
+        return self._at == len(self._tokens)
+
+    def sum(self) -> Tree:
+        self._depth += 1
+        if self._depth > _DEPTH:
+            raise UnreadableError("too deep")
+        tree = self._product()
+        while (sign := self._peek()) in ("+", "-"):
+            self._next()
+            tree = ("add" if sign == "+" else "sub", tree, self._product())
+        if self._peek() in (r"\over", r"\choose"):
+            tree = ("div", tree, self.sum()) if self._next() == r"\over" else ("function", "binom", tree, self.sum())
+        self._depth -= 1
+        return tree
+
+    def _product(self) -> Tree:
+        tree = self._factor()
+        while True:
+            operator = self._peek()
+            if operator in ("*", "/"):
+                self._next()
+                tree = ("mul" if operator == "*" else "div", tree, self._factor())
+            elif operator in (r"\bmod", r"\mod"):
+                self._next()
+                tree = ("mod", tree, self._factor())
+            elif self._starts_atom(operator):
+                mixed = _is_whole(tree) and operator == r"\frac"
+                right = self._factor()
+                tree = ("add" if mixed and _is_proper(right) else "mul", tree, right)
+            else:
+                return tree
+
+    def _factor(self) -> Tree:
+        sign = self._peek()
+        if sign in ("+", "-"):
+            self._depth += 1
+            if self._depth > _DEPTH:
+                raise UnreadableError("too deep")
+            self._next()
+            tree = self._factor()
+            self._depth -= 1
+            return ("neg", tree) if sign == "-" else tree
+        return self._power()
+
+    def _power(self) -> Tree:
+        tree = self._postfix(self._atom())
+        if self._peek() == "^":
+            self._next()
+            tree = self._postfix(("pow", tree, self._exponent()))
+        return tree
+
+    def _exponent(self) -> Tree:
+        if self._peek() in ("+", "-"):
+            return ("neg", self._exponent_of("-")) if self._peek() == "-" else self._exponent_of("+")
+        return self._argument() if self._peek() == "{" else self._power()
+
+    def _exponent_of(self, sign: str) -> Tree:
+        self._expect(sign)
+        return self._power()
+
+    def _postfix(self, tree: Tree) -> Tree:
+        while (mark := self._peek()) in ("!", "°", "'"):
+            self._next()
+            if mark == "!" and self._peek() == "!":
+                self._next()
+                tree = ("function", "factorial2", tree)
+            elif mark == "'":
+                raise UnreadableError("a derivative")
+            else:
+                tree = ("function", "factorial", tree) if mark == "!" else ("degrees", tree)
+        return tree
+
+    def _starts_atom(self, token: str | None) -> bool:
+        return token is not None and (
+            token[0].isalnum()
+            or token in ("(", "{", "[", "⌊", "⌈", "π", "∞")
+            or (token == "|" and self._bars == 0)
+            or (token[0] == "\\" and token not in _INFIX)
+            or (token[0] == "." and len(token) > 1)
+        )
+
+    def _atom(self) -> Tree:
+        token = self._next()
+        if token[0] == "\\":
+            return self._command(token)
+        if token in _CLOSING:
+            self._bars += token == "|"
+            inner = self.sum()
+            self._bars -= token == "|"
+            self._expect(_CLOSING[token])
+            names = {"⌊": "floor", "⌈": "ceil", "|": "abs"}
+            return ("function", names[token], inner) if token in names else inner
+        if "_" in token and (match := _BASE.match(token)):
+            return ("number", str(int(match[1], _BASES.get(match[2]) or int(match[2]))))
+        if "\\" in token:
+            head, tail = re.split(r"\\[a-z]+", token)
+            return ("repeating", head, tail[1:-1])
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            return ("number", token)
+        if token in ("π", "∞"):
+            return ("constant", token)
+        if token.isalpha():
+            return self._symbol(token)
+        raise UnreadableError(token)
+
+    def _symbol(self, token: str) -> Tree:
+        if self._peek() == "_":
+            self._next()
+            return ("symbol", f"{token}_{self._subscript()}")
+        return ("constant", token) if token in ("e", "i") else ("symbol", token)
+
+    def _subscript(self) -> str:
+        if self._peek() != "{":
+            return self._next()
+        start, depth = self._at, 0
+        while True:
+            token = self._next()
+            depth += {"{": 1, "}": -1}.get(token, 0)
+            if depth == 0:
+                return "".join(self._tokens[start + 1 : self._at - 1])
+
+    def _command(self, token: str) -> Tree:
+        name = token[1:]
+        if name == "frac":
+            return ("div", self._argument(), self._argument())
+        if name == "binom":
+            return ("function", "binom", self._argument(), self._argument())
+        if name == "sqrt":
+            return self._root()
+        if name in ("overline", "bar", "widehat", "overrightarrow"):
+            return ("symbol", f"{name}{self._argument()}")
+        if name in FUNCTIONS:
+            return self._function(name)
+        raise UnreadableError(token)
+
+    def _root(self) -> Tree:
+        degree: Tree = ("number", "2")
+        if self._peek() == "[":
+            self._next()
+            degree = self.sum()
+            self._expect("]")
+        return ("root", degree, self._argument())
+
+    def _function(self, name: str) -> Tree:
+        base: Tree | None = None
+        power: Tree | None = None
+        while (mark := self._peek()) in ("_", "^"):
+            self._next()
+            if mark == "^":
+                power = self._argument() if self._peek() == "{" else self._power()
+            else:
+                base = self._argument()
+        arguments = self._arguments()
+        tree: Tree = ("function", name, *arguments)
+        if name in ("log", "lg"):
+            tree = ("log", base, *arguments) if base else ("function", name, *arguments)
+        elif base:
+            raise UnreadableError(name)
+        if power == ("neg", ("number", "1")):
+            return ("function", "arc" + name, *arguments)
+        return ("pow", tree, power) if power else tree
+
+    def _arguments(self) -> list[Tree]:
+        if self._peek() in ("(", "{", "["):
+            closing = _CLOSING[self._next()]
+            arguments = [self.sum()]
+            while self._peek() == ",":
+                self._next()
+                arguments.append(self.sum())
+            self._expect(closing)
+            return arguments
+        negative = self._peek() == "-"
+        if negative:
+            self._next()
+        tree = self._power()  # `\sin 2x` is the sine of the product, `\sin x \cos x` a product of two functions
+        while self._starts_atom(token := self._peek()) and token not in ("(", "[", "{") and not _is_function(token):
+            tree = ("mul", tree, self._power())
+        return [("neg", tree)] if negative else [tree]
+
+    def _argument(self) -> Tree:
+        r"""A group in braces, or a single token: `\frac12` is a half."""
+        token = self._peek()
+        if token == "{":
+            self._next()
+            tree = self.sum()
+            self._expect("}")
+            return tree
+        if token is not None and token.isdecimal() and len(token) > 1:
+            self._tokens[self._at] = token[1:]
+            return ("number", token[0])
+        return self._atom()
+
+    def _peek(self) -> str | None:
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
+
+    def _next(self) -> str:
+        if self._at >= len(self._tokens):
+            raise UnreadableError("it ends too early")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _expect(self, token: str) -> None:
+        if self._peek() != token:
+            raise UnreadableError(f"no {token}")
+        self._next()
+
+
+def _is_function(token: str | None) -> bool:
+    return token is not None and token[1:] in FUNCTIONS and token != r"\sqrt"
+
+
+def _is_whole(tree: Tree) -> bool:
+    return tree[0] == "number" and tree[1].isdecimal()
+
+
+def _is_proper(tree: Tree) -> bool:
+    return tree[0] == "div" and _is_whole(tree[1]) and _is_whole(tree[2]) and int(tree[1][1]) < int(tree[2][1])

@@ -1,0 +1,184 @@
+"""Whether two readings are the same answer."""
+
+from fractions import Fraction
+
+from rsd_graph.answers.expressions import Tree
+from rsd_graph.answers.shapes import (
+    Choice,
+    Digits,
+    Items,
+    Matrix,
+    Named,
+    Piece,
+    Region,
+    Relation,
+    Shape,
+    Text,
+    Value,
+    Words,
+)
+from rsd_graph.answers.units import factor, is_known, same_unit
+from rsd_graph.answers.values import proportional, same_value, symbols
+
+_FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+_MANY = 200  # items to pair
+
+
+def same_readings(one: tuple[Shape, ...], other: tuple[Shape, ...]) -> bool:
+    """Whether any reading of the one is the same as any of the other."""
+    return any(_same(left, right) for left in one for right in other)
+
+
+def _same(one: Shape, other: Shape) -> bool:
+    match one, other:
+        case (Text(), Text()) | (Words(), Words()):
+            return one == other
+        case Choice(), Choice():
+            return one.letter == other.letter
+        case (Choice(), _) if one.rest:
+            return same_readings(one.rest, (other,))
+        case (_, Choice()) if other.rest:
+            return same_readings((one,), other.rest)
+        case Value(), Value():
+            return _same_quantity(one, other)
+        case Items(), Items():
+            return _same_items(one, other)
+        case Named(), Named():
+            return _same_name(one.name, other.name) and same_readings(one.value, other.value)
+        case Named(), Region():
+            return _same_variable(one.name, other.variable) and same_readings(one.value, (other,))
+        case Region(), Named():
+            return _same_variable(other.name, one.variable) and same_readings((one,), other.value)
+        case (Named(), (Value() | Items() | Matrix() | Digits() | Words())):
+            return same_readings(one.value, (other,))
+        case ((Value() | Items() | Matrix() | Digits() | Words()), Named()):
+            return same_readings((one,), other.value)
+        case (Value() | Words(), Items()) if other.kind in ("set", "list") and len(other.items) == 1:
+            return same_readings((one,), other.items[0])
+        case (Items(), Value() | Words()) if one.kind in ("set", "list") and len(one.items) == 1:
+            return same_readings(one.items[0], (other,))
+        case Relation(), Relation():
+            return _same_relation(one, other)
+        case Region(), Region():
+            return _same_variable(one.variable, other.variable) and _paired(one.pieces, other.pieces, _same_piece)
+        case Digits(), Digits():
+            return _same_digits(one, other)
+        case Matrix(), Matrix():
+            return _same_rows(one, other)
+    return False
+
+
+def _same_quantity(one: Value, other: Value) -> bool:
+    if one.unit and other.unit and not same_unit(one.unit, other.unit):
+        ratio = factor(one.unit, other.unit)
+        return ratio is not None and _same_tree(("mul", one.tree, _exact(ratio)), other.tree)
+    if _same_tree(one.tree, other.tree):
+        if one.unit and other.unit and is_known(one.unit) and is_known(other.unit):
+            return factor(one.unit, other.unit) in (None, 1)
+        return True
+    if one.unit == "%" and not other.unit:
+        return _same_tree(("div", one.tree, ("number", "100")), other.tree)
+    if other.unit == "%" and not one.unit:
+        return _same_tree(("div", other.tree, ("number", "100")), one.tree)
+    return False
+
+
+def _exact(value: Fraction) -> Tree:
+    return ("div", ("number", str(value.numerator)), ("number", str(value.denominator)))
+
+
+def _same_tree(one: Tree, other: Tree) -> bool:
+    """Equal values; the case of letters does not matter, unless one expression uses both cases of a letter."""
+    if same_value(one, other):
+        return True
+    names = symbols(one) | symbols(other)
+    folded = symbols(_folded(one)) | symbols(_folded(other))
+    mixed = any(len({name.lower() for name in symbols(tree)}) < len(symbols(tree)) for tree in (one, other))
+    if mixed or folded == names:
+        return False
+    return bool(same_value(_folded(one), _folded(other)))
+
+
+def _folded(tree: Tree) -> Tree:
+    if tree[0] == "symbol":
+        name = tree[1].lower()
+        return ("constant", name) if name in ("e", "i") else ("symbol", name)
+    return tuple(_folded(part) if isinstance(part, tuple) else part for part in tree)
+
+
+def _same_items(one: Items, other: Items) -> bool:
+    kinds = {one.kind, other.kind}
+    if kinds == {"tuple", "set"}:
+        return False
+    if "tuple" in kinds:
+        return len(one.items) == len(other.items) and all(map(same_readings, one.items, other.items))
+    left, right = one.items, other.items
+    if "set" in kinds:
+        left, right = _distinct(left), _distinct(right)
+    return _paired(left, right, same_readings)
+
+
+def _distinct(items: tuple[tuple[Shape, ...], ...]) -> tuple[tuple[Shape, ...], ...]:
+    found: list[tuple[Shape, ...]] = []
+    for item in items[:_MANY]:
+        if not any(same_readings(item, earlier) for earlier in found):
+            found.append(item)
+    return tuple(found)
+
+
+def _paired(left, right, same) -> bool:  # type: ignore[no-untyped-def]
+    """Whether each item of the one has a partner of its own in the other, in any order."""
+    if len(left) != len(right) or len(left) > _MANY:
+        return False
+    rest = list(right)
+    for item in left:
+        partner = next((index for index, candidate in enumerate(rest) if same(item, candidate)), None)
+        if partner is None:
+            return False
+        del rest[partner]
+    return True
+
+
+def _same_name(one: str, other: str) -> bool:
+    return one.lower() == other.lower()
+
+
+def _same_variable(one: str, other: str) -> bool:
+    return not one or not other or one == other
+
+
+def _same_relation(one: Relation, other: Relation) -> bool:
+    sign = proportional(("sub", one.left, one.right), ("sub", other.left, other.right))
+    if sign is None:
+        return False
+    return other.sign == (one.sign if sign > 0 else _FLIPPED.get(one.sign, one.sign))
+
+
+def _same_piece(one: Piece, other: Piece) -> bool:
+    return (
+        (one.low_closed, one.high_closed) == (other.low_closed, other.high_closed)
+        and _same_tree(one.low, other.low)
+        and _same_tree(one.high, other.high)
+    )
+
+
+def _same_digits(one: Digits, other: Digits) -> bool:
+    if len(one.parts) != len(other.parts):
+        return False
+    if one.is_time or other.is_time:
+        halves = {half for half in (one.half, other.half) if half}
+        return len(halves) < 2 and all(map(_same_tree, one.parts, other.parts))
+    return all(
+        _same_tree(("mul", left, other.parts[0]), ("mul", right, one.parts[0]))
+        for left, right in zip(one.parts[1:], other.parts[1:], strict=True)
+    )
+
+
+def _same_rows(one: Matrix, other: Matrix) -> bool:
+    if [len(row) for row in one.rows] != [len(row) for row in other.rows]:
+        return False
+    return all(
+        same_readings(left, right)
+        for rows in zip(one.rows, other.rows, strict=True)
+        for left, right in zip(*rows, strict=True)
+    )
