@@ -126,6 +126,8 @@ def _same_at(one: Tree, other: Tree, point: Mapping[str, Any], *, complex_too: b
             rough = abs(_float(_at(one, point, _LOW)) - _float(_at(other, point, _LOW)))
         with mpmath.workdps(_HIGH):
             fine = abs(_float(left) - _float(right))
+            if mpmath.isinf(fine):
+                return False
             return bool(fine < rough * mpmath.mpf(10) ** -20 or (rough == 0 and fine < mpmath.mpf(10) ** -50))
     except _FAILURES:
         return None
@@ -142,6 +144,8 @@ def _close(left: Any, right: Any) -> bool:
         left, right = _float(left), _float(right)
         if left == right:
             return True
+        if mpmath.isinf(left) or mpmath.isinf(right):
+            return False
         return bool(abs(left - right) <= max(abs(left), abs(right)) * mpmath.mpf(10) ** (15 - _HIGH))
 
 
