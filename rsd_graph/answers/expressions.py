@@ -24,6 +24,7 @@ _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eig
 _GREEK_LETTER = re.compile("[α-ωΑ-Ω]")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "⌊": "⌋", "⌈": "⌉", "|": "|"}
 _INFIX = (r"\over", r"\choose", r"\bmod", r"\mod")
+_TAKES_ONE = (["_"], ["^"], [r"\frac"], [r"\binom"])
 _LONGEST_PRODUCT = 4  # letters
 _PREFIXES = sorted((name for name in FUNCTIONS if len(name) > 2 or name == "ln"), key=len, reverse=True)
 
@@ -57,7 +58,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _between_numbers(tokens: list[str], following: str) -> bool:
-    return bool(tokens) and tokens[-1][0].isdigit() and following.isdigit() and tokens[-2:-1] not in (["_"], ["^"])
+    return bool(tokens) and tokens[-1][0].isdigit() and following.isdigit() and tokens[-2:-1] not in _TAKES_ONE
 
 
 def _is_base(token: str) -> bool:

@@ -26,6 +26,9 @@ _MANY = 200  # items to pair
 
 def same_readings(one: tuple[Shape, ...], other: tuple[Shape, ...]) -> bool:
     """Whether any reading of the one is the same as any of the other."""
+    letters = [{shape.letter for shape in shapes if isinstance(shape, Choice)} for shapes in (one, other)]
+    if all(letters):
+        return letters[0] == letters[1]  # what stands after the letters does not matter
     return any(_same(left, right) for left in one for right in other)
 
 
@@ -33,8 +36,6 @@ def _same(one: Shape, other: Shape) -> bool:
     match one, other:
         case (Text(), Text()) | (Words(), Words()):
             return one == other
-        case Choice(), Choice():
-            return one.letter == other.letter
         case (Choice(), _) if one.rest:
             return same_readings(one.rest, (other,))
         case (_, Choice()) if other.rest:

@@ -12,6 +12,7 @@ from rsd_graph.answers.expressions import Tree, read_expression
 from rsd_graph.answers.parts import is_enclosed, split_at, split_list, split_relation
 from rsd_graph.answers.spelling import SET_CLOSE, SET_OPEN
 from rsd_graph.answers.units import split_mark, split_unit
+from rsd_graph.answers.values import number, same_value, symbols
 from rsd_graph.answers.words import may_be_product, read_choice, read_words
 
 LONGEST = 2000  # characters; a longer answer is only compared as text
@@ -118,6 +119,7 @@ _NAME = re.compile(
 )
 _VARIABLE = re.compile(r"[A-Za-zα-ωΑ-Ω](?:_(?:\{\w+\}|\w))?")
 _LABEL = re.compile(r"(?:(?:the|final|correct)\s+)*answer\s*(?:is|:|=)\s*:?\s*", re.IGNORECASE)
+_LETTERS = re.compile(r"[A-J]{2,6}")  # several choices
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*([AaPp])?\.?\s*(?:[Mm])?\.?")
 _MATRIX = re.compile(
     r"[(\[|]?\s*\\begin\s*\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(?P<rows>.*)\\end\s*\{\1\}\s*[)\]|]?", re.DOTALL
@@ -143,6 +145,8 @@ def read(text: str, depth: int = 0) -> tuple[Shape, ...]:
             return tuple(found)
     if words := read_words(text):
         found.append(Words(words))
+        if _LETTERS.fullmatch(text):
+            found.append(Items("tuple", tuple(read(letter, depth + 1) for letter in text)))
         if words in ("no solution", "empty set"):
             found.append(Items("set", ()))
         if words == "all real numbers":
@@ -218,8 +222,8 @@ def _list(text: str, depth: int) -> list[Shape]:
         return []
     found: list[Shape] = []
     if separators == {","} and _THOUSANDS.fullmatch(text.removeprefix("-")) or re.fullmatch(r"-?0,\d+", text):
-        number = text.replace(",", ".") if text.removeprefix("-").startswith("0,") else text.replace(",", "")
-        found += _value(number)
+        plain = text.replace(",", ".") if text.removeprefix("-").startswith("0,") else text.replace(",", "")
+        found += _value(plain)
     if "," in separators and any(map(_THOUSANDS.search, [text])):
         without = _THOUSANDS.sub(lambda match: match[1].replace(",", ""), text)
         found += _structures(without, depth + 1) if "," not in without or depth < _DEPTH else []
@@ -296,6 +300,15 @@ def _relations(text: str, depth: int) -> list[Shape]:
     return found
 
 
+def _carried_out(sides: list[str]) -> Value | None:
+    """The value of `2 + 3 = 5`, if that is right."""
+    trees = [read_expression(side) for side in sides]
+    known = [tree for tree in trees if tree is not None and not symbols(tree)]
+    if len(known) == len(trees) and all(same_value(known[0], tree) for tree in known[1:]):
+        return Value(known[-1])
+    return None
+
+
 def _named(sides: list[str], depth: int) -> list[Shape]:
     """`x = 5`, `5 = x`, `x = 2 + 3 = 5`; a sum that is carried out, `2 + 3 = 5`, is its last side."""
     if len(sides) == 2 and _NAME.fullmatch(sides[1]) and not _NAME.fullmatch(sides[0]):
@@ -303,6 +316,8 @@ def _named(sides: list[str], depth: int) -> list[Shape]:
     if _NAME.fullmatch(sides[0]) or (is_enclosed(sides[0]) and _bracketed(sides[0], depth)):
         value = read(sides[-1], depth + 1)
         return [Named(_name(sides[0]), tuple(shape for shape in value if not isinstance(shape, Text)))]
+    if value := _carried_out(sides):
+        return [value]
     words = read_words(sides[0])
     if words and not may_be_product(sides[0]):
         return [Named(words, read(sides[-1], depth + 1))]
@@ -347,8 +362,6 @@ def _intersection(pieces: list[Piece]) -> Piece | None:
     below = [piece for piece in pieces if piece.low == MINUS_INFINITY]
     above = [piece for piece in pieces if piece.high == INFINITY]
     if len(below) == len(above) == 1 and below != above:
-        from rsd_graph.answers.values import number
-
         low, high = number(above[0].low), number(below[0].high)
         if low is None or high is None or low <= high:
             return Piece(above[0].low, below[0].high, above[0].low_closed, below[0].high_closed)
@@ -379,8 +392,6 @@ def _interval(text: str) -> Region | None:
     if len(trees) != 2 or trees[0] is None or trees[1] is None:
         return None
     low, high = trees
-    from rsd_graph.answers.values import number
-
     first, second = number(low), number(high)
     if first is not None and second is not None and not first < second:
         return None

@@ -55,7 +55,7 @@ _MEANING = frozenset(
     " sqrt root log ln sin cos tan sec csc cot exp arcsin arccos arctan max min gcd lcm floor ceil abs".split()
 )
 _ALLOWED_BETWEEN = frozenset({"per", "of"})
-_WORD = r"[A-Za-zμΩ]+\.?"
+_WORD = r"[^\W\d_]+\.?"
 _FACTOR = rf"(?:{_WORD}|°[CF]?|%|¢)(?:\s?\^\{{?-?\d\}}?)?"
 _TAIL = re.compile(
     rf"(?P<value>.*?[\d)\]}}!π∞°%])(?P<gap>\s*)(?P<unit>(?:1?\s?/\s?)?{_FACTOR}(?:\s?[*/·\- ]\s?\(?{_FACTOR}\)?){{0,5}})$", re.DOTALL
@@ -63,6 +63,7 @@ _TAIL = re.compile(
 _FRACTION_OF_UNITS = re.compile(rf"\\frac\s?\{{\s*({_FACTOR})\s*\}}\{{\s*({_FACTOR})\s*\}}$")
 _SPLIT = re.compile(rf"{_FACTOR}")
 _POWER = re.compile(r"\s?\^\{?(-?\d)\}?")
+_TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc)")
 _LONGEST = 300
 
 
@@ -91,7 +92,7 @@ def split_unit(text: str) -> Quantity | None:
 
 def split_mark(text: str) -> Quantity | None:
     """The value and the sign of a text that ends in a percent or degree sign."""
-    if len(text) > 1 and text[-1] in "%°":
+    if len(text) > 1 and (text[-1] == "%" or (text[-1] == "°" and not _TRIGONOMETRIC.search(text))):
         return Quantity(text[:-1].strip(), text[-1])
     return None
 
@@ -140,7 +141,7 @@ def _stem(word: str) -> str:
 
 
 def _is_unit(unit: str, *, spaced: bool) -> bool:
-    words = [part.rstrip(".") for part in re.findall(r"[A-Za-zμΩ]+", unit)]
+    words = [part.rstrip(".") for part in re.findall(r"[^\W\d_]+", unit)]
     if not words:
         return unit in ("%", "°", "¢")
     if any(word.lower() in _MEANING and word.lower() not in _ALLOWED_BETWEEN for word in words):
@@ -149,4 +150,4 @@ def _is_unit(unit: str, *, spaced: bool) -> bool:
         return False
     if all(_known(word) or word.lower() in _ALLOWED_BETWEEN for word in words):
         return spaced or unit[0] in "°%¢" or all(len(word) > 1 for word in words)
-    return spaced and all(len(word) > 2 or _known(word) or word.lower() in _ALLOWED_BETWEEN for word in words)
+    return spaced and all(len(word) > 2 or not word.isascii() or _known(word) or word.lower() in _ALLOWED_BETWEEN for word in words)

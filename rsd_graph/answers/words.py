@@ -1,7 +1,7 @@
 """Answers in words, and the letters of multiple choice.
 
-A word is compared as a word: as a product of its letters, "no" would be "on". Only a run of letters without a vowel,
-or of the first letters of the alphabet, may be a product (`xy` is `yx`).
+A word is compared as a word: as a product of its letters, "no" would be "on". Only a run of small letters without a
+vowel, or of `abcxyz`, may be a product (`xy` is `yx`); capitals name points and choices (`ABC` is not `ACB`).
 """
 
 import re
@@ -17,7 +17,7 @@ _LABELLED = re.compile(
 )
 _LETTER = re.compile(rf"[{_CHOICES}{_CHOICES.lower()}]")
 _WORDS = re.compile(r"[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ'\-]*(?:[ ,]+[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ'\-]*)*[!?]?")
-_PRODUCT = re.compile(r"[b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z]{2,4}|[abcdxyz]{2,3}|[A-D]{2,3}")
+_PRODUCT = re.compile(r"[b-df-hj-np-tv-z]{2,4}|[abcxyz]{2,3}")
 _ARTICLES = frozenset({"a", "an", "the"})
 _SAME = {
     "dne": "does not exist",
