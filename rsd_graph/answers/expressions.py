@@ -5,6 +5,7 @@ letters is a product only where it is short; words are no expression. Trees are 
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from rsd_graph.answers.spelling import FUNCTIONS
@@ -94,19 +95,20 @@ class _Reader:
         return self._at == len(self._tokens)
 
     def sum(self) -> Tree:
-        self._depth += 1
-        if self._depth > _DEPTH:
-            raise UnreadableError("too deep")
+        return self._deeper(self._sum)
+
+    def _sum(self) -> Tree:
         tree = self._product()
         while (sign := self._peek()) in ("+", "-"):
             self._next()
             tree = ("add" if sign == "+" else "sub", tree, self._product())
         if self._peek() in (r"\over", r"\choose"):
-            tree = ("div", tree, self.sum()) if self._next() == r"\over" else ("function", "binom", tree, self.sum())
-        self._depth -= 1
+            return ("div", tree, self.sum()) if self._next() == r"\over" else ("function", "binom", tree, self.sum())
         return tree
 
     def _product(self) -> Tree:
+        if self._peek() == "-":  # of the whole product: -3 1/2 is -(3 1/2)
+            return self._factor_of_sign()
         tree = self._factor()
         while True:
             operator = self._peek()
@@ -126,14 +128,22 @@ class _Reader:
     def _factor(self) -> Tree:
         sign = self._peek()
         if sign in ("+", "-"):
-            self._depth += 1
-            if self._depth > _DEPTH:
-                raise UnreadableError("too deep")
             self._next()
-            tree = self._factor()
-            self._depth -= 1
+            tree = self._deeper(self._factor)
             return ("neg", tree) if sign == "-" else tree
         return self._power()
+
+    def _factor_of_sign(self) -> Tree:
+        self._next()
+        return ("neg", self._deeper(self._product))
+
+    def _deeper(self, read: Callable[[], Tree]) -> Tree:
+        self._depth += 1
+        if self._depth > _DEPTH:
+            raise UnreadableError("too deep")
+        tree = read()
+        self._depth -= 1
+        return tree
 
     def _power(self) -> Tree:
         tree = self._postfix(self._atom())
@@ -200,6 +210,8 @@ class _Reader:
         if self._peek() == "_":
             self._next()
             return ("symbol", f"{token}_{self._subscript()}")
+        if token == "C" and self._peek() == "(" and "," in self._tokens[self._at : self._at + 8]:
+            return ("function", "binom", *self._arguments())
         return ("constant", token) if token in ("e", "i") else ("symbol", token)
 
     def _subscript(self) -> str:

@@ -1,5 +1,7 @@
 """Whether two readings are the same answer."""
 
+import re
+from dataclasses import replace
 from fractions import Fraction
 
 from rsd_graph.answers.expressions import Tree
@@ -21,6 +23,7 @@ from rsd_graph.answers.units import factor, is_known, same_unit
 from rsd_graph.answers.values import proportional, same_value, symbols
 
 _FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+_FUNCTION = re.compile(r"([A-Za-zα-ω]+)\(([A-Za-zα-ω])\)")
 _MANY = 200  # items to pair
 
 
@@ -45,7 +48,7 @@ def _same(one: Shape, other: Shape) -> bool:
         case Items(), Items():
             return _same_items(one, other)
         case Named(), Named():
-            return _same_name(one.name, other.name) and same_readings(one.value, other.value)
+            return _same_name(one.name, other.name) and same_readings(_renamed(one), _renamed(other))
         case Named(), Region():
             return _same_variable(one.name, other.variable) and same_readings(one.value, (other,))
         case Region(), Named():
@@ -64,6 +67,10 @@ def _same(one: Shape, other: Shape) -> bool:
             return _same_variable(one.variable, other.variable) and _paired(one.pieces, other.pieces, _same_piece)
         case Digits(), Digits():
             return _same_digits(one, other)
+        case Digits(), Value():
+            return _same_fraction(one, other)
+        case Value(), Digits():
+            return _same_fraction(other, one)
         case Matrix(), Matrix():
             return _same_rows(one, other)
     return False
@@ -141,7 +148,31 @@ def _paired(left, right, same) -> bool:  # type: ignore[no-untyped-def]
 
 
 def _same_name(one: str, other: str) -> bool:
+    """Whether two names are the same: the variable of a function does not matter, and `y` may be any `f(x)`."""
+    functions = [_FUNCTION.fullmatch(name) for name in (one, other)]
+    first, second = functions
+    if first and second:
+        return first[1].lower() == second[1].lower()
+    if first or second:
+        return "y" in (one, other) and "x" in [match[2] for match in functions if match]
     return one.lower() == other.lower()
+
+
+def _renamed(named: Named) -> tuple[Shape, ...]:
+    """The values of a function, with its variable called x."""
+    match = _FUNCTION.fullmatch(named.name)
+    if match is None:
+        return named.value
+    return tuple(
+        replace(shape, tree=_substituted(shape.tree, match[2])) if isinstance(shape, Value) else shape
+        for shape in named.value
+    )
+
+
+def _substituted(tree: Tree, name: str) -> Tree:
+    if tree == ("symbol", name):
+        return ("symbol", "x")
+    return tuple(_substituted(part, name) if isinstance(part, tuple) else part for part in tree)
 
 
 def _same_variable(one: str, other: str) -> bool:
@@ -166,13 +197,18 @@ def _same_piece(one: Piece, other: Piece) -> bool:
 def _same_digits(one: Digits, other: Digits) -> bool:
     if len(one.parts) != len(other.parts):
         return False
-    if one.is_time or other.is_time:
+    if one.is_time and other.is_time:
         halves = {half for half in (one.half, other.half) if half}
         return len(halves) < 2 and all(map(_same_tree, one.parts, other.parts))
     return all(
         _same_tree(("mul", left, other.parts[0]), ("mul", right, one.parts[0]))
         for left, right in zip(one.parts[1:], other.parts[1:], strict=True)
     )
+
+
+def _same_fraction(ratio: Digits, value: Value) -> bool:
+    """Whether 1:2 is a half."""
+    return len(ratio.parts) == 2 and not value.unit and _same_tree(("div", *ratio.parts), value.tree)
 
 
 def _same_rows(one: Matrix, other: Matrix) -> bool:

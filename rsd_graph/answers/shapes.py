@@ -6,12 +6,14 @@ answers are the same when one reading of the one is the same as one of the other
 
 import re
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
 from typing import TypeAlias
 
 from rsd_graph.answers.expressions import Tree, read_expression
 from rsd_graph.answers.parts import is_enclosed, split_at, split_list, split_relation
 from rsd_graph.answers.spelling import SET_CLOSE, SET_OPEN
-from rsd_graph.answers.units import split_mark, split_unit
+from rsd_graph.answers.units import factor, split_compound, split_mark, split_unit
 from rsd_graph.answers.values import number, same_value, symbols
 from rsd_graph.answers.words import may_be_product, read_choice, read_words
 
@@ -115,16 +117,21 @@ MINUS_INFINITY: Tree = ("neg", INFINITY)
 _FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 _NAME = re.compile(
     r"(?:[∠△]\s*)?(?:\\(?:overline|bar|max|min|mathbf|vec)\s*)?\{?[A-Za-zα-ωΑ-Ω]{1,4}'*\}?(?:\s*_\s*(?:\{[^{}]*\}|\w))?"
-    r"(?:\s*\(\s*[A-Za-zα-ω](?:\s*,\s*[A-Za-zα-ω])*\s*\)|\^\{-1\}\s*\(\s*[A-Za-z]\s*\))?"
+    r"(?:\s*\(\s*[A-Za-zα-ω](?:\s*,\s*[A-Za-zα-ω])*\s*\)|\^\{-1\}\s*\(\s*[A-Za-z]\s*\))?|(?:[fghFGHPEV]|Pr|Var)\s*[(\[][^()\[\]]*[)\]]"
 )
 _VARIABLE = re.compile(r"[A-Za-zα-ωΑ-Ω](?:_(?:\{\w+\}|\w))?")
 _LABEL = re.compile(r"(?:(?:the|final|correct)\s+)*answer\s*(?:is|:|=)\s*:?\s*", re.IGNORECASE)
+_BLANK = re.compile(r"[{}]|(?<!\d)\s+|\s+(?!\d)")  # two numbers side by side are not one
+_ABOUT = re.compile(r"(?:≈|about|approximately|approx\.?|roughly|around|exactly|just|only)\s*(?=[-\d$\\])", re.IGNORECASE)
+_LABELLED = re.compile(r"([A-Za-z][A-Za-z ]{2,40}):\s*(.+)", re.DOTALL)
+_RATIO_IN_WORDS = re.compile(r"(\d+)\s+to\s+(\d+)")
 _LETTERS = re.compile(r"[A-J]{2,6}")  # several choices
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*([AaPp])?\.?\s*(?:[Mm])?\.?")
 _MATRIX = re.compile(
     r"[(\[|]?\s*\\begin\s*\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(?P<rows>.*)\\end\s*\{\1\}\s*[)\]|]?", re.DOTALL
 )
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])")
+_SLASH = re.compile(r"^(\d+)/(\d+)$")
 _SIGN_PAIRS = (("±", "+", "∓", "-"), ("±", "-", "∓", "+"))
 _BUILDER = re.compile(r"\s*(?P<variable>[A-Za-zα-ω](?:_\w)?)\s*(?:∈\s*ℝ\s*)?[|:]\s*(?P<rest>.+)", re.DOTALL)
 _MEMBER = re.compile(r"(?P<variable>[A-Za-zα-ω](?:_(?:\{\w+\}|\w))?)\s*∈\s*(?P<rest>.+)", re.DOTALL)
@@ -133,10 +140,10 @@ _MEMBER = re.compile(r"(?P<variable>[A-Za-zα-ω](?:_(?:\{\w+\}|\w))?)\s*∈\s*(
 def read(text: str, depth: int = 0) -> tuple[Shape, ...]:
     """All readings of a text in the one spelling."""
     text = _LABEL.sub("", text, count=1) if _LABEL.match(text) else text
-    text = _unwrapped(text.strip().removeprefix("≈").strip())
+    text = _unwrapped(_ABOUT.sub("", text.strip(), count=1) if _ABOUT.match(text.strip()) else text.strip())
     if not text:
         return ()
-    found: list[Shape] = [Text(re.sub(r"[\s{}]", "", text).lower())]
+    found: list[Shape] = [Text(_BLANK.sub("", text).lower())]
     if depth > _DEPTH or len(text) > LONGEST:
         return tuple(found)
     if choice := read_choice(text):
@@ -161,7 +168,7 @@ def _structures(text: str, depth: int) -> list[Shape]:
     """What is more than a single value first; a value if it is nothing else."""
     if "…" in text or "≡" in text or "\\pmod" in text:  # no value: only the spelling counts
         return _dotted(text)
-    for reader in (_matrix, _digits, _signs, _region, _list, _set, _relations):
+    for reader in (_compound, _matrix, _digits, _signs, _region, _list, _set, _relations):
         if shapes := reader(text, depth):
             return [*shapes, *(_bracketed(text, depth) if reader is _region else [])]
     return _bracketed(text, depth) or _value(text)
@@ -180,6 +187,16 @@ def _unwrapped(text: str) -> str:
     return text
 
 
+def _compound(text: str, depth: int) -> list[Shape]:
+    """`5 feet 6 inches` as one length; `5 feet and 6 inches` as a list too."""
+    amounts = split_compound(text)
+    if not amounts:
+        return []
+    total = sum(Fraction(amount.value) * (factor(amount.unit, amounts[0].unit) or 0) for amount in amounts)
+    tree = ("div", ("number", str(total.numerator)), ("number", str(total.denominator)))
+    return [Value(tree, amounts[0].unit), *_list(text, depth)]
+
+
 def _matrix(text: str, depth: int) -> list[Shape]:
     match = _MATRIX.fullmatch(text)
     if match is None:
@@ -194,8 +211,11 @@ def _matrix(text: str, depth: int) -> list[Shape]:
 
 
 def _digits(text: str, depth: int) -> list[Shape]:
+    text = _RATIO_IN_WORDS.sub(r"\1:\2", text) if _RATIO_IN_WORDS.fullmatch(text) else text
     if ":" not in text or "|" in text:
         return []
+    if label := _LABELLED.fullmatch(text):
+        return [Named(label[1].strip().lower(), read(label[2], depth + 1))]
     if clock := _CLOCK.fullmatch(text):
         parts = tuple(("number", part) for part in clock.groups()[:3] if part)
         return [Digits(parts, True, (clock[4] or "").lower())]
@@ -227,8 +247,8 @@ def _list(text: str, depth: int) -> list[Shape]:
     if "," in separators and any(map(_THOUSANDS.search, [text])):
         without = _THOUSANDS.sub(lambda match: match[1].replace(",", ""), text)
         found += _structures(without, depth + 1) if "," not in without or depth < _DEPTH else []
-    if separators == {"and"} and len(parts) == 2 and parts[0].isdecimal():
-        found += [shape for shape in _value(parts[0] + parts[1].replace(" ", "")) if _is_mixed(shape)]
+    if separators <= {"and", "&"} and len(parts) == 2 and parts[0].isdecimal():
+        found += [shape for shape in _value(parts[0] + _SLASH.sub(r"\\frac{\1}{\2}", parts[1])) if _is_mixed(shape)]
     return [*found, *_items(parts, depth)]
 
 
@@ -333,6 +353,8 @@ def _region(text: str, depth: int) -> list[Shape]:
     parts = split_at(text, "∪")
     connectives: set[str] = set()
     if len(parts) == 1:
+        if single := _simple_region(text):
+            return [single]
         parts, connectives = split_list(text)
         if len(parts) > 1 and not all(_has_relation(part) for part in parts):
             return []
@@ -370,8 +392,10 @@ def _intersection(pieces: list[Piece]) -> Piece | None:
 
 def _simple_region(text: str) -> Region | None:
     text = _unwrapped(text)
-    if text in ("ℝ", "all real numbers"):
+    if text == "ℝ":
         return Region((Piece(MINUS_INFINITY, INFINITY, False, False),))
+    if text.replace(" ", "").startswith("ℝ∖"):
+        return _without_points(text.split("∖", 1)[1].strip())
     if text.startswith(SET_OPEN) and is_enclosed(text):
         builder = _BUILDER.fullmatch(text[1:-1])
         if builder is None:
@@ -382,6 +406,18 @@ def _simple_region(text: str) -> Region | None:
         inner = _region(member["rest"].strip(), _DEPTH)
         return next((replace(shape, variable=member["variable"]) for shape in inner if isinstance(shape, Region)), None)
     return _interval(text) or _inequality(text)
+
+
+def _without_points(text: str) -> Region | None:
+    """The real numbers without the points of a set."""
+    if not (text.startswith(SET_OPEN) and is_enclosed(text)):
+        return None
+    trees = [read_expression(part) for part in split_list(text[1:-1])[0]]
+    points = sorted((value, tree) for tree in trees if tree and (value := number(tree)) is not None)
+    if not points or len(points) < len(trees):
+        return None
+    ends = [MINUS_INFINITY, *(tree for _, tree in points), INFINITY]
+    return Region(tuple(Piece(low, high, False, False) for low, high in pairwise(ends)))
 
 
 def _interval(text: str) -> Region | None:

@@ -79,16 +79,21 @@ _FONT = re.compile(
 )
 _SPACE_WITH_LENGTH = re.compile(r"\\[hv]space\*?\s*\{[^{}]*\}|\\(?:phantom|color|label|tag)\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
-_SMALL_SPACE = re.compile(r"\\[,;:> ]|~|\\!")
+_SMALL_SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\\$")
 _ESCAPED = re.compile(r"\\([%#&_])")
 _GROUPS = re.compile(r"(?<![\d.,])(\d{1,3})((?:(?:\{,\}|\{ \}|[ '_])\d{3})+)(?![\d'])")
 _MIXED = re.compile(r"(?<![\d./])(\d{1,9}) (\d{1,9})/(\d{1,9})(?![\d./])")
+_DOT_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:\.\d{3})+(?=,\d))(,\d+)?(?![\d.,])")
 _DEGREES = re.compile(r"\^\s*\{?\s*∘\s*\}?|\\degree")
 _NAMED = re.compile(r"(?<![A-Za-z\\])(?:np|math|numpy)\.(?=[a-z])")
+_TIMES = re.compile(r"(\d)\s*[xX]\s*(10\s*\^)")
+_SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALE = re.compile(rf"(\d)\s*({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
+_PYTHON_COMPLEX = re.compile(r"[\d.+\-() ]*\d\*?j[\d.+\-() ]*")
 _DOTS = re.compile(r"\.\.\.+")
 _SPACES = re.compile(r"\s+")
 _PERCENT_WORD = re.compile(r"\s*\b(?:percent|per cent|pct)\b", re.IGNORECASE)
-_SYMBOL_WORD = re.compile(rf"(?<![A-Za-z\\])(?:{'|'.join(_GREEK)}|infinity|inf|oo)(?![A-Za-z])")
+_SYMBOL_WORD = re.compile(rf"(?<![A-Za-z\\])(?:{'|'.join(_GREEK)}|infinity|infty|inf|oo)(?![A-Za-z])")
 _NUMBER_SETS = {"R": "ℝ", "Z": "ℤ", "N": "ℕ", "Q": "ℚ", "C": "ℂ"}
 _STANDS_ALONE = frozenset("eidABCDEFGHIJ")  # a single letter in upright type: a constant, a differential, a choice
 
@@ -140,7 +145,7 @@ def _outer(text: str) -> str:
     while text != before and len(text) > 1:
         before = text = text.strip()
         text = text.rstrip(".").rstrip() if not text.endswith(("...", "..")) else text
-        for mark in ("**", "__", "`", '"'):
+        for mark in ("**", "__", "*", "'", '"'):
             if text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark):
                 text = text[len(mark) : -len(mark)]
         box = re.match(r"\\(?:boxed|fbox|framebox)\s*\{", text)
@@ -173,6 +178,9 @@ def _without_font(match: re.Match[str]) -> str:
 
 def _plain(text: str) -> str:
     """The operators and names of plain text and of programs."""
+    text = _TIMES.sub(r"\1*\2", text)
+    text = _SCALE.sub(lambda match: f"{match[1]}*{_SCALES[match[2].lower()]}", text)
+    text = text.replace("j", "i") if _PYTHON_COMPLEX.fullmatch(text) else text
     text = _NAMED.sub("", text)
     text = text.replace("**", "^").replace("<=", "≤").replace(">=", "≥").replace("!=", "≠").replace("==", "=")
     text = text.replace("+/-", "±").replace("+-", "±") if "+-" in text or "+/-" in text else text
@@ -184,6 +192,7 @@ def _plain(text: str) -> str:
 
 def _finish(text: str) -> str:
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
+    text = _DOT_GROUPS.sub(lambda match: match[1].replace(".", "") + (match[2] or "").replace(",", "."), text)
     text = _GROUPS.sub(lambda match: match[1] + re.sub(r"\D", "", match[2]), text)
     text = text.replace("{,}", ",").replace("{}", "")
     return text.strip().rstrip(".,;:").strip() if not text.endswith("…") else text.strip()

@@ -55,7 +55,8 @@ _MEANING = frozenset(
     " sqrt root log ln sin cos tan sec csc cot exp arcsin arccos arctan max min gcd lcm floor ceil abs".split()
 )
 _ALLOWED_BETWEEN = frozenset({"per", "of"})
-_WORD = r"[^\W\d_]+\.?"
+_LETTER = r"(?:(?![α-λν-ωΑ-Ψ])[^\W\d_])"  # of any script; a Greek letter is a variable
+_WORD = rf"{_LETTER}+\.?"
 _FACTOR = rf"(?:{_WORD}|°[CF]?|%|¢)(?:\s?\^\{{?-?\d\}}?)?"
 _TAIL = re.compile(
     rf"(?P<value>.*?[\d)\]}}!π∞°%])(?P<gap>\s*)(?P<unit>(?:1?\s?/\s?)?{_FACTOR}(?:\s?[*/·\- ]\s?\(?{_FACTOR}\)?){{0,5}})$", re.DOTALL
@@ -63,6 +64,9 @@ _TAIL = re.compile(
 _FRACTION_OF_UNITS = re.compile(rf"\\frac\s?\{{\s*({_FACTOR})\s*\}}\{{\s*({_FACTOR})\s*\}}$")
 _SPLIT = re.compile(rf"{_FACTOR}")
 _POWER = re.compile(r"\s?\^\{?(-?\d)\}?")
+_SQUARE = re.compile(rf"\b(?:square|sq)\.?\s+({_LETTER}+)", re.IGNORECASE)
+_CUBIC = re.compile(rf"\b(?:cubic|cu)\.?\s+({_LETTER}+)", re.IGNORECASE)
+_AMOUNT = re.compile(rf"(\d+(?:\.\d+)?)\s*({_WORD})\s*(?:,|and)?\s*")
 _TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc)")
 _LONGEST = 300
 
@@ -80,7 +84,7 @@ def split_unit(text: str) -> Quantity | None:
         return None
     text = _FRACTION_OF_UNITS.sub(r" \1/\2", text)
     match = _TAIL.match(text)
-    if match is None:
+    if match is None or _TRIGONOMETRIC.search(match["value"]):
         return None
     unit, value = match["unit"].strip(), match["value"]
     while value.endswith(("°", "%")):  # a mark that the value's pattern took
@@ -88,6 +92,19 @@ def split_unit(text: str) -> Quantity | None:
     if not value or not _is_unit(unit, spaced=bool(match["gap"])):
         return None
     return Quantity(value, unit)
+
+
+def split_compound(text: str) -> list[Quantity]:
+    """The amounts of `5 feet 6 inches`: of one dimension, in more than one unit; else nothing."""
+    amounts, at = [], 0
+    while len(text) <= _LONGEST and (match := _AMOUNT.match(text, at)):
+        amounts.append(Quantity(match[1], match[2]))
+        at = match.end()
+    known = [_known(amount.unit) for amount in amounts]
+    dimensions = {unit[0] for unit in known if unit}
+    if at < len(text) or None in known or len(dimensions) != 1 or len(set(known)) < 2:
+        return []
+    return amounts
 
 
 def split_mark(text: str) -> Quantity | None:
@@ -129,6 +146,7 @@ def _known(name: str) -> tuple[str, Fraction] | None:
 
 
 def _parts(unit: str) -> list[str]:
+    unit = _SQUARE.sub(r"\1^2", _CUBIC.sub(r"\1^3", unit)).replace("mph", "mile/hour")
     parts = [part for part in _SPLIT.findall(unit) if part.lower() not in ("per", "of", "the", "a", "an")]
     return [_POWER.sub("", part) for part in parts] + _POWER.findall(unit)
 
@@ -141,7 +159,7 @@ def _stem(word: str) -> str:
 
 
 def _is_unit(unit: str, *, spaced: bool) -> bool:
-    words = [part.rstrip(".") for part in re.findall(r"[^\W\d_]+", unit)]
+    words = [part.rstrip(".") for part in re.findall(rf"{_LETTER}+", unit)]
     if not words:
         return unit in ("%", "°", "¢")
     if any(word.lower() in _MEANING and word.lower() not in _ALLOWED_BETWEEN for word in words):

@@ -16,7 +16,7 @@ _LABELLED = re.compile(
     re.DOTALL,
 )
 _LETTER = re.compile(rf"[{_CHOICES}{_CHOICES.lower()}]")
-_WORDS = re.compile(r"[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ'\-]*(?:[ ,]+[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ'\-]*)*[!?]?")
+_WORDS = re.compile(r"[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ'\-]*(?:[ ,]+[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ'\-]*)*")
 _PRODUCT = re.compile(r"[b-df-hj-np-tv-z]{2,4}|[abcxyz]{2,3}")
 _ARTICLES = frozenset({"a", "an", "the"})
 _SAME = {
@@ -51,6 +51,7 @@ def read_choice(text: str) -> Choice | None:
 def read_words(text: str) -> str | None:
     """The words of an answer in words, without case, articles and punctuation; None if it is no such answer."""
     text = text.replace('"', "").strip()
+    text = text.rstrip("!?") if len(text) > 4 else text
     if len(text) < 2 or not _WORDS.fullmatch(text) or text in FUNCTIONS:
         return None
     words = [word for word in re.findall(r"[^\s,!?]+", text.lower()) if word not in _ARTICLES]
