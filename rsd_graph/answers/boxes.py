@@ -3,7 +3,9 @@ r"""Find the boxed answer in a response: `\boxed{}`, `\fbox{}` or `\framebox{}`;
 import re
 from typing import NamedTuple
 
-_BRACES = re.compile(r"\\(?:f|frame)?box(?:ed)?\s*(?:\[[^\[\]{}\n]{0,20}\]\s*)?\{|\\.|[{}]", re.DOTALL)  # an escaped brace is content
+_BRACES = re.compile(
+    r"\\(?:f|frame)?box(?:ed)?\s*(?:\[[^\[\]{}\n]{0,20}\]\s*)?\{|\\.|[{}]", re.DOTALL
+)  # an escaped brace is content
 _UNBRACED = re.compile(r"\\(?:boxed|fbox|framebox)[ ]*(-?[A-Za-z0-9][\w.,/]{0,50})")
 _BETWEEN = re.compile(  # from one box to the next of the same list
     r"[\s$\\()\[\]*]*(?:[,;&]|\\text\{\s*(?:and|or)\s*\}|\band\b|\bor\b)[\s$\\()\[\]*,]*(?:(?:and|or)\b[\s$\\()\[\]*]*)?"
@@ -44,7 +46,9 @@ def _is_placeholder(content: str) -> bool:
 
 def _boxes(text: str) -> list[Box]:
     """The complete boxes in the order of their beginnings; one pass, however many boxes there are."""
-    opened: list[tuple[int, int] | None] = []  # one entry per open brace: its box's start and content, None for a plain one
+    opened: list[
+        tuple[int, int] | None
+    ] = []  # one entry per open brace: its box's start and content, None for a plain one
     found: list[tuple[int, int, int]] = []
     for token in _BRACES.finditer(text):
         match token[0]:

@@ -7,7 +7,9 @@ from rsd_graph.answers.normalise import unwrap
 from rsd_graph.answers.thoughts import after_last_thought, without_thoughts
 from rsd_graph.answers.units import split_unit
 
-_TAGGED = re.compile(r"<\s*answer\s*>(?P<answer>[^<]*(?:<(?!/?\s*answer)[^<]*)*)(?:<\s*/\s*answer\s*>|$)", re.IGNORECASE)
+_TAGGED = re.compile(
+    r"<\s*answer\s*>(?P<answer>[^<]*(?:<(?!/?\s*answer)[^<]*)*)(?:<\s*/\s*answer\s*>|$)", re.IGNORECASE
+)
 _PHRASE = re.compile(
     r"\b(?:answer|correct (?:option|choice)|final result)\b(?:[ \t]+to[^.\n:]{1,80}?)?[ \t*_]*"
     r"(?P<verb>\bis\b|=|:|\bequals\b|\b(?:will|should|would|must) be\b|\bcomes (?:out )?to\b)[ \t*_:]*"
@@ -16,7 +18,10 @@ _PHRASE = re.compile(
 )
 _HEADING = re.compile(r"^[#*_ \t]*(?:final )?answer[#*_:. \t]*$", re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####[ \t]*(?P<answer>[^\n]+)")
-_CORRECT = re.compile(r"\b(?:option|choice)[ \t]*\(?(?P<answer>[A-J])\b\)?[ \t]+is[ \t]+(?:the )?(?:correct|right|answer)", re.I)
+_CORRECT = re.compile(
+    r"\b(?:option|choice)[ \t]*\(?(?P<answer>[A-J])\b\)?[ \t]+is[ \t]+(?:the )?(?:correct|right|answer)", re.I
+)
+_LETTER_LAST = re.compile(r"\banswer[ \t*_]*(?:is|:)[ \t*_:]*\(?(?P<answer>[A-J])\)?[\s.*_]*$", re.IGNORECASE)
 _IS_ANSWER = re.compile(
     r"(?P<answer>\$[^$\n]{1,80}\$|[-−]?\d[\d.,/]{0,30}) is (?:the|our|my) (?:final |correct )?answer\b", re.IGNORECASE
 )
@@ -28,7 +33,7 @@ _REMARK = re.compile(  # what is said about an answer is none
     r"found|obtained|expressed|written|rounded|already|supposed|required|expected|simplified|what|that|unclear|the same)\b",
     re.IGNORECASE,
 )
-_NUMBER = r"(?<![\w)\]}])[-−–]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
+_NUMBER = r"(?<![\w)\]}])[-−–]?(?:\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _FRACTION = r"-?\d{0,9}\\[dt]?frac\s?\{[^{}\n]{1,40}\}\s?\{[^{}\n]{1,40}\}"
 _LAST = re.compile(
     r"(?<![\\$\w])\$(?P<dollar>[^\s$](?:[^$\n]{0,150}[^\s$\\])?)\$(?![\d$])|\\\((?P<paren>[^\n]{1,150}?)\\\)"
@@ -36,7 +41,7 @@ _LAST = re.compile(
 )
 _PLAIN_NUMBER = re.compile(r"[-−–]?[\d,]*\.?\d+(?:/\d+)?")
 _OPEN_BOX = re.compile(r"^\$?\\(?:boxed|fbox|framebox)\s*\{(?=[^{}]*$)")
-_AMOUNT = re.compile(r"\\?\$\s?(-?[\d,]*\.?\d+)")
+_AMOUNT = re.compile(r"\\?\$\s?(-?(?:[\d,]|\{,\})*\.?\d+)")
 
 
 def extract_answer(response: str) -> str | None:
@@ -53,7 +58,10 @@ def _final(text: str) -> str | None:
     tagged = [match["answer"] for match in _TAGGED.finditer(text) if match["answer"].strip()]
     if tagged:
         return last_boxed(tagged[-1]) or _after_phrase(tagged[-1]) or _tidy(tagged[-1]) or None
-    return last_boxed(text) or _after_hashes(text) or _after_phrase(text) or _last_value(text)
+    boxed = last_boxed(text)
+    if boxed and not re.search(r"\b[A-J]\b", boxed[:12]) and (letter := _LETTER_LAST.search(text[-60:])):
+        return letter["answer"]  # the box holds a formula of the reasoning
+    return boxed or _after_hashes(text) or _after_phrase(text) or _last_value(text)
 
 
 def _after_hashes(text: str) -> str | None:

@@ -15,7 +15,7 @@ from rsd_graph.answers.parts import is_enclosed, split_at, split_list, split_rel
 from rsd_graph.answers.spelling import SET_CLOSE, SET_OPEN
 from rsd_graph.answers.units import factor, split_compound, split_mark, split_unit
 from rsd_graph.answers.values import number, same_value, symbols
-from rsd_graph.answers.words import may_be_product, read_choice, read_words
+from rsd_graph.answers.words import may_be_product, read_choice, read_number, read_words
 
 LONGEST = 2000  # characters; a longer answer is only compared as text
 _DEPTH = 6
@@ -120,9 +120,12 @@ _NAME = re.compile(
     r"(?:\s*\(\s*[A-Za-zα-ω](?:\s*,\s*[A-Za-zα-ω])*\s*\)|\^\{-1\}\s*\(\s*[A-Za-z]\s*\))?|(?:[fghFGHPEV]|Pr|Var)\s*[(\[][^()\[\]]*[)\]]"
 )
 _VARIABLE = re.compile(r"[A-Za-zα-ωΑ-Ω](?:_(?:\{\w+\}|\w))?")
+_MAGNITUDE = re.compile(r"\|\s*([A-Za-zα-ω])\s*\|")
 _LABEL = re.compile(r"(?:(?:the|final|correct)\s+)*answer\s*(?:is|:|=)\s*:?\s*", re.IGNORECASE)
 _BLANK = re.compile(r"[{}]|(?<!\d)\s+|\s+(?!\d)")  # two numbers side by side are not one
-_ABOUT = re.compile(r"(?:≈|about|approximately|approx\.?|roughly|around|exactly|just|only)\s*(?=[-\d$\\])", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(?:≈|about|approximately|approx\.?|roughly|around|exactly|just|only)\s*(?=[-\d$\\])", re.IGNORECASE
+)
 _LABELLED = re.compile(r"([A-Za-z][A-Za-z ]{2,40}):\s*(.+)", re.DOTALL)
 _RATIO_IN_WORDS = re.compile(r"(\d+)\s+to\s+(\d+)")
 _LETTERS = re.compile(r"[A-J]{2,6}")  # several choices
@@ -154,6 +157,8 @@ def read(text: str, depth: int = 0) -> tuple[Shape, ...]:
         found.append(Words(words))
         if _LETTERS.fullmatch(text):
             found.append(Items("tuple", tuple(read(letter, depth + 1) for letter in text)))
+        if digits := read_number(words):
+            return (*found, *_value(digits))
         if words in ("no solution", "empty set"):
             found.append(Items("set", ()))
         if words == "all real numbers":
@@ -206,8 +211,9 @@ def _matrix(text: str, depth: int) -> list[Shape]:
     if match[1] == "vmatrix":
         return []
     flat = tuple(entry for row in entries for entry in row)
-    vector = [Items("tuple", flat)] if all(len(row) == 1 for row in entries) else []
-    return [Matrix(entries), *vector]
+    if all(len(row) == 1 for row in entries):
+        return [Matrix(entries), Items("tuple", flat)]
+    return [Matrix(entries), Items("tuple", tuple((Items("tuple", row),) for row in entries))]
 
 
 def _digits(text: str, depth: int) -> list[Shape]:
@@ -249,6 +255,8 @@ def _list(text: str, depth: int) -> list[Shape]:
         found += _structures(without, depth + 1) if "," not in without or depth < _DEPTH else []
     if separators <= {"and", "&"} and len(parts) == 2 and parts[0].isdecimal():
         found += [shape for shape in _value(parts[0] + _SLASH.sub(r"\\frac{\1}{\2}", parts[1])) if _is_mixed(shape)]
+    if found and any(re.match(r"0\d", part) for part in parts[1:]):
+        return found  # 1,000 is one number
     return [*found, *_items(parts, depth)]
 
 
@@ -438,6 +446,8 @@ def _inequality(text: str) -> Region | None:
     sides, signs = split_relation(text)
     if len(sides) == 2 and signs[0] in (*_FLIPPED, "≠"):
         left, right = sides
+        if magnitude := _MAGNITUDE.fullmatch(left):
+            return _magnitude(magnitude[1], signs[0], read_expression(right))
         if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
             left, right, signs = right, left, [_FLIPPED.get(signs[0], signs[0])]
         bound = read_expression(right)
@@ -455,6 +465,16 @@ def _inequality(text: str) -> Region | None:
         if set(signs) <= {">", "≥"}:
             return Region((Piece(high, low, signs[1] == "≥", signs[0] == "≥"),), sides[1])
     return None
+
+
+def _magnitude(variable: str, sign: str, bound: Tree | None) -> Region | None:
+    """`|x| < 1`."""
+    if bound is None or sign == "≠":
+        return None
+    below, closed = ("neg", bound), sign in "≤≥"
+    if sign in "<≤":
+        return Region((Piece(below, bound, closed, closed),), variable)
+    return Region((Piece(MINUS_INFINITY, below, False, closed), Piece(bound, INFINITY, closed, False)), variable)
 
 
 def _value(text: str) -> list[Shape]:

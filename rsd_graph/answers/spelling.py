@@ -52,14 +52,26 @@ _COMMANDS = {
 }
 _CHARACTERS = str.maketrans(
     {
-        **dict.fromkeys("−–‐‑‒﹣－", "-"),
+        **dict.fromkeys("−–—‐‑‒﹣－", "-"),
         **dict.fromkeys("×⋅·∙•∗✕", "*"),
         **dict.fromkeys("÷∕⁄", "/"),
         **dict.fromkeys("\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u2061\u2062", ""),
         **dict.fromkeys("’′`", "'"),
         **dict.fromkeys("“”", '"'),
-        **{"⩽": "≤", "⩾": "≥", "≦": "≤", "≧": "≥", "ø": "∅", "⋯": "…", "∣": "|", "º": "°", "˚": "°", "ϵ": "ε", "ϕ": "φ"},
+        **{
+            "⩽": "≤",
+            "⩾": "≥",
+            "≦": "≤",
+            "≧": "≥",
+            "ø": "∅",
+            "⋯": "…",
+            "∣": "|",
+            "º": "°",
+            "˚": "°",
+            "ϵ": "ε",
+            "ϕ": "φ",
+        },
         **{"，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "。": ".", "∶": ":", "𝑖": "i", "𝑒": "e", "∞": "∞"},
     }
 )
@@ -72,11 +84,14 @@ _ROOT = re.compile(r"([√∛∜])\s*(\d+(?:\.\d+)?|[A-Za-zπ]|(?=[({]))")
 
 _DELIMITER = re.compile(r"\\[()]|(?<!\\)\\[\[\]]|\$")
 _CURRENCY = re.compile(r"\\\$|[€£¥₹]")
+_CURRENCY_NAMES = {"RS": "rupees", "INR": "rupees", "EUR": "euros", "GBP": "pounds", "JPY": "yen", "RMB": "yuan"}
+_CURRENCY_NAME = re.compile(r"\s*(Rs\.?|INR|EUR|GBP|JPY|RMB|USD|US\s?\\?\$)\s?(?=\d)", re.IGNORECASE)
 _LONE_DOLLAR = re.compile(r"^\s*-?\s*\$(?=[\d.])")
 _FONT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|mathcal|mathbb|mbox|hbox"
     r"|boldsymbol|bm|emph|operatorname\*?|underline|vec|hat|mathop|ensuremath)\s*\{([^{}]*)\}"
 )
+_FONT_SWITCH = re.compile(r"\{\s*\\(?:rm|bf|it|sf|cal)(?![A-Za-z])\s*([^{}]*)\}")
 _SPACE_WITH_LENGTH = re.compile(r"\\[hv]space\*?\s*\{[^{}]*\}|\\(?:phantom|color|label|tag)\s*\{[^{}]*\}")
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _SMALL_SPACE = re.compile(r"(?<!\\)\\[,;:> ]|~|\\$")
@@ -87,6 +102,9 @@ _DOT_GROUPS = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?:\.\d{3})
 _DEGREES = re.compile(r"\^\s*\{?\s*∘\s*\}?|\\degree")
 _NAMED = re.compile(r"(?<![A-Za-z\\])(?:np|math|numpy)\.(?=[a-z])")
 _TIMES = re.compile(r"(\d)\s*[xX]\s*(10\s*\^)")
+_IN_BASE = re.compile(r"\((\d[0-9A-F]*)\)\s*_")
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5}
+_AND_A = re.compile(rf"(\d) and (?:a|one)[ -]({'|'.join(_PARTS)})\b", re.IGNORECASE)
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = re.compile(rf"(\d)\s*({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
 _PYTHON_COMPLEX = re.compile(r"[\d.+\-() ]*\d\*?j[\d.+\-() ]*")
@@ -108,6 +126,7 @@ def spell(answer: str) -> str:
         text = text.replace("\\\\", "\\" if re.search(r"\\\\[A-Za-z]", text) else " ")
     text = text.replace(r"\{", SET_OPEN).replace(r"\}", SET_CLOSE).replace(r"\|", "|").replace("\\!", "")
     text = _ESCAPED.sub(r"\1", _SMALL_SPACE.sub(" ", text))
+    text = _FONT_SWITCH.sub(r"\\text{\1}", text)
     for _ in range(4):  # fonts in fonts
         text, changed = _FONT.subn(_without_font, text)
         if not changed:
@@ -158,10 +177,14 @@ def _currency(text: str) -> str:
     """Currency signs become a unit after the amount."""
     if _LONE_DOLLAR.match(text) and text.count("$") == 1:
         text = text.replace("$", r"\$")
+    if name := _CURRENCY_NAME.match(text):
+        return text[name.end() :] + " " + _CURRENCY_NAMES.get(name[1].rstrip(".").upper(), "dollars")
     sign = _CURRENCY.search(text)
     if sign is None:
         return text
-    return _CURRENCY.sub("", text) + " " + {"€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees"}.get(sign[0], "dollars")
+    return (
+        _CURRENCY.sub("", text) + " " + {"€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees"}.get(sign[0], "dollars")
+    )
 
 
 def _without_font(match: re.Match[str]) -> str:
@@ -173,12 +196,13 @@ def _without_font(match: re.Match[str]) -> str:
         return "\\" + content.strip() + " "
     if "vec" in match[0] or "hat" in match[0] or not any(map(str.isalpha, content)):
         return content
-    return content if content in _STANDS_ALONE else f" {content} "
+    return "{}" + content if content in _STANDS_ALONE else f" {content} "
 
 
 def _plain(text: str) -> str:
     """The operators and names of plain text and of programs."""
-    text = _TIMES.sub(r"\1*\2", text)
+    text = _IN_BASE.sub(r"\1_", _TIMES.sub(r"\1*\2", text))
+    text = _AND_A.sub(lambda match: f"{match[1]}\\frac{{1}}{{{_PARTS[match[2].lower()]}}}", text)
     text = _SCALE.sub(lambda match: f"{match[1]}*{_SCALES[match[2].lower()]}", text)
     text = text.replace("j", "i") if _PYTHON_COMPLEX.fullmatch(text) else text
     text = _NAMED.sub("", text)

@@ -33,7 +33,16 @@ _define(
         "mi mile": "1609.344",
     },
 )
-_define(_MASS, {"mg milligram": "0.001", "g gram gm": 1, "kg kilogram kilo": 1000, "lb lbs pound": "453.59237", "oz ounce": "28.349523125"})
+_define(
+    _MASS,
+    {
+        "mg milligram": "0.001",
+        "g gram gm": 1,
+        "kg kilogram kilo": 1000,
+        "lb lbs pound": "453.59237",
+        "oz ounce": "28.349523125",
+    },
+)
 _define(
     _TIME,
     {"ms millisecond": "0.001", "s sec second": 1, "min minute": 60, "h hr hour": 3600, "day": 86400, "week": 604800},
@@ -49,9 +58,10 @@ for _name in (
     _UNITS.setdefault(_name, (_name, Fraction(1)))
 
 _MEANING = frozenset(
-    "is are was not no to or than more less fewer least most between from if when then but nor plus minus times over by "
+    "is are was not no to or than least most between from if when then but nor plus minus over by "
     "at about with without of either both neither each every does do has have where for all any some other infinity "
     "mod modulo divided squared cubed half twice double until through except unless and remainder base power only per"
+    " factorial halves thirds quarters fifths tenths hundredths root"
     " sqrt root log ln sin cos tan sec csc cot exp arcsin arccos arctan max min gcd lcm floor ceil abs".split()
 )
 _ALLOWED_BETWEEN = frozenset({"per", "of"})
@@ -59,7 +69,8 @@ _LETTER = r"(?:(?![α-λν-ωΑ-Ψ])[^\W\d_])"  # of any script; a Greek letter 
 _WORD = rf"{_LETTER}+\.?"
 _FACTOR = rf"(?:{_WORD}|°[CF]?|%|¢)(?:\s?\^\{{?-?\d\}}?)?"
 _TAIL = re.compile(
-    rf"(?P<value>.*?[\d)\]}}!π∞°%])(?P<gap>\s*)(?P<unit>(?:1?\s?/\s?)?{_FACTOR}(?:\s?[*/·\- ]\s?\(?{_FACTOR}\)?){{0,5}})$", re.DOTALL
+    rf"(?P<value>.*?[\d)\]}}!π∞°%])(?P<gap>\s*)(?P<unit>(?:1?\s?/\s?)?{_FACTOR}(?:\s?[*/·\- ]\s?\(?{_FACTOR}\)?){{0,5}})$",
+    re.DOTALL,
 )
 _FRACTION_OF_UNITS = re.compile(rf"\\frac\s?\{{\s*({_FACTOR})\s*\}}\{{\s*({_FACTOR})\s*\}}$")
 _SPLIT = re.compile(rf"{_FACTOR}")
@@ -139,7 +150,13 @@ def is_known(unit: str) -> bool:
 
 def _known(name: str) -> tuple[str, Fraction] | None:
     bare = name.rstrip(".")
-    for candidate in (bare, bare.lower(), bare.removesuffix("s"), bare.lower().removesuffix("s"), bare.lower().removesuffix("es")):
+    for candidate in (
+        bare,
+        bare.lower(),
+        bare.removesuffix("s"),
+        bare.lower().removesuffix("s"),
+        bare.lower().removesuffix("es"),
+    ):
         if candidate in _UNITS and (len(candidate) > 1 or candidate == bare):
             return _UNITS[candidate]
     return None
@@ -168,4 +185,7 @@ def _is_unit(unit: str, *, spaced: bool) -> bool:
         return False
     if all(_known(word) or word.lower() in _ALLOWED_BETWEEN for word in words):
         return spaced or unit[0] in "°%¢" or all(len(word) > 1 for word in words)
-    return spaced and all(len(word) > 2 or not word.isascii() or _known(word) or word.lower() in _ALLOWED_BETWEEN for word in words)
+    spaced = spaced or not words[0].isascii()
+    return spaced and all(
+        len(word) > 2 or not word.isascii() or _known(word) or word.lower() in _ALLOWED_BETWEEN for word in words
+    )

@@ -244,7 +244,9 @@ def _exact_root(degree: int, value: Fraction) -> Fraction | None:
     parts = []
     for part in (value.numerator, value.denominator):
         with mpmath.workdps(1300):
-            root = int(mpmath.nint(mpmath.root(part, degree))) if part.bit_length() > 50 else round(part ** (1 / degree))
+            root = (
+                int(mpmath.nint(mpmath.root(part, degree))) if part.bit_length() > 50 else round(part ** (1 / degree))
+            )
         if root**degree != part:
             return None
         parts.append(root)
@@ -326,7 +328,9 @@ _EXACT: dict[str, Callable[..., Any]] = {
 }
 _TRIGONOMETRIC = frozenset({"sin", "cos", "tan", "cot", "sec", "csc"})
 _FLOATING: dict[str, Callable[..., Any]] = {
-    **{name: getattr(mpmath, name) for name in "sin cos tan cot sec csc sinh cosh tanh coth exp asin acos atan".split()},
+    **{
+        name: getattr(mpmath, name) for name in "sin cos tan cot sec csc sinh cosh tanh coth exp asin acos atan".split()
+    },
     **{name: getattr(mpmath, name) for name in "floor ceil binomial".split()},
     **{f"arc{name}": getattr(mpmath, f"a{name}") for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
     "factorial": lambda value: mpmath.gamma(value + 1),
