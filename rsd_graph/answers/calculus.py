@@ -37,7 +37,7 @@ def _parsed(text: str) -> Any:
 
     for character, command in _LATEX.items():
         text = text.replace(character, command)
-    found = parse(f"${text}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)  # type: ignore[arg-type]
+    found = parse(f"${text}$", [LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None)
     return found[0].doit() if found and hasattr(found[0], "doit") else None
 
 

@@ -62,8 +62,8 @@ def _between_numbers(tokens: list[str], following: str) -> bool:
     return bool(tokens) and tokens[-1][0].isdigit() and following.isdigit() and tokens[-2:-1] not in _TAKES_ONE
 
 
-def _is_base(token: str) -> bool:
-    match = _BASE.match(token)
+def _is_base(sign: str) -> bool:
+    match = _BASE.match(sign)
     if match is None:
         return False
     base = _BASES.get(match[2]) or (int(match[2]) if match[2].isdecimal() and len(match[2]) < 3 else 0)
@@ -173,59 +173,59 @@ class _Reader:
                 tree = ("function", "factorial", tree) if mark == "!" else ("degrees", tree)
         return tree
 
-    def _starts_atom(self, token: str | None) -> bool:
-        return token is not None and (
-            token[0].isalnum()
-            or token in ("(", "{", "[", "⌊", "⌈", "π", "∞")
-            or (token == "|" and self._bars == 0)
-            or (token[0] == "\\" and token not in _INFIX)
-            or (token[0] == "." and len(token) > 1)
+    def _starts_atom(self, sign: str | None) -> bool:
+        return sign is not None and (
+            sign[0].isalnum()
+            or sign in ("(", "{", "[", "⌊", "⌈", "π", "∞")
+            or (sign == "|" and self._bars == 0)
+            or (sign[0] == "\\" and sign not in _INFIX)
+            or (sign[0] == "." and len(sign) > 1)
         )
 
     def _atom(self) -> Tree:
-        token = self._next()
-        if token[0] == "\\":
-            return self._command(token)
-        if token in _CLOSING:
-            self._bars += token == "|"
+        sign = self._next()
+        if sign[0] == "\\":
+            return self._command(sign)
+        if sign in _CLOSING:
+            self._bars += sign == "|"
             inner = self.sum()
-            self._bars -= token == "|"
-            self._expect(_CLOSING[token])
+            self._bars -= sign == "|"
+            self._expect(_CLOSING[sign])
             names = {"⌊": "floor", "⌈": "ceil", "|": "abs"}
-            return ("function", names[token], inner) if token in names else inner
-        if "_" in token and (match := _BASE.match(token)):
+            return ("function", names[sign], inner) if sign in names else inner
+        if "_" in sign and (match := _BASE.match(sign)):
             return ("number", str(int(match[1], _BASES.get(match[2]) or int(match[2]))))
-        if "\\" in token:
-            head, tail = re.split(r"\\[a-z]+", token)
+        if "\\" in sign:
+            head, tail = re.split(r"\\[a-z]+", sign)
             return ("repeating", head, tail[1:-1])
-        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
-            return ("number", token)
-        if token in ("π", "∞"):
-            return ("constant", token)
-        if token.isalpha():
-            return self._symbol(token)
-        raise UnreadableError(token)
+        if sign[0].isdigit() or (sign[0] == "." and len(sign) > 1):
+            return ("number", sign)
+        if sign in ("π", "∞"):
+            return ("constant", sign)
+        if sign.isalpha():
+            return self._symbol(sign)
+        raise UnreadableError(sign)
 
-    def _symbol(self, token: str) -> Tree:
+    def _symbol(self, sign: str) -> Tree:
         if self._peek() == "_":
             self._next()
-            return ("symbol", f"{token}_{self._subscript()}")
-        if token == "C" and self._peek() == "(" and "," in self._tokens[self._at : self._at + 8]:
+            return ("symbol", f"{sign}_{self._subscript()}")
+        if sign == "C" and self._peek() == "(" and "," in self._tokens[self._at : self._at + 8]:
             return ("function", "binom", *self._arguments())
-        return ("constant", token) if token in ("e", "i") else ("symbol", token)
+        return ("constant", sign) if sign in ("e", "i") else ("symbol", sign)
 
     def _subscript(self) -> str:
         if self._peek() != "{":
             return self._next()
         start, depth = self._at, 0
         while True:
-            token = self._next()
-            depth += {"{": 1, "}": -1}.get(token, 0)
+            sign = self._next()
+            depth += {"{": 1, "}": -1}.get(sign, 0)
             if depth == 0:
                 return "".join(self._tokens[start + 1 : self._at - 1])
 
-    def _command(self, token: str) -> Tree:
-        name = token[1:]
+    def _command(self, sign: str) -> Tree:
+        name = sign[1:]
         if name == "frac":
             return ("div", self._argument(), self._argument())
         if name == "binom":
@@ -236,7 +236,7 @@ class _Reader:
             return ("symbol", f"{name}{self._argument()}")
         if name in FUNCTIONS:
             return self._function(name)
-        raise UnreadableError(token)
+        raise UnreadableError(sign)
 
     def _root(self) -> Tree:
         degree: Tree = ("number", "2")
@@ -278,21 +278,21 @@ class _Reader:
         if negative:
             self._next()
         tree = self._power()  # `\sin 2x` is the sine of the product, `\sin x \cos x` a product of two functions
-        while self._starts_atom(token := self._peek()) and token not in ("(", "[", "{") and not _is_function(token):
+        while self._starts_atom(sign := self._peek()) and sign not in ("(", "[", "{") and not _is_function(sign):
             tree = ("mul", tree, self._power())
         return [("neg", tree)] if negative else [tree]
 
     def _argument(self) -> Tree:
         r"""A group in braces, or a single token: `\frac12` is a half."""
-        token = self._peek()
-        if token == "{":
+        sign = self._peek()
+        if sign == "{":
             self._next()
             tree = self.sum()
             self._expect("}")
             return tree
-        if token is not None and token.isdecimal() and len(token) > 1:
-            self._tokens[self._at] = token[1:]
-            return ("number", token[0])
+        if sign is not None and sign.isdecimal() and len(sign) > 1:
+            self._tokens[self._at] = sign[1:]
+            return ("number", sign[0])
         return self._atom()
 
     def _peek(self) -> str | None:
@@ -304,14 +304,14 @@ class _Reader:
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _expect(self, token: str) -> None:
-        if self._peek() != token:
-            raise UnreadableError(f"no {token}")
+    def _expect(self, sign: str) -> None:
+        if self._peek() != sign:
+            raise UnreadableError(f"no {sign}")
         self._next()
 
 
-def _is_function(token: str | None) -> bool:
-    return token is not None and token[1:] in FUNCTIONS and token != r"\sqrt"
+def _is_function(sign: str | None) -> bool:
+    return sign is not None and sign != r"\sqrt" and sign[1:] in FUNCTIONS
 
 
 def _is_whole(tree: Tree) -> bool:

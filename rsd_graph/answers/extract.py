@@ -1,6 +1,7 @@
 """Find the final answer in a response: text processing only, in linear time on any input."""
 
 import re
+from collections import deque
 
 from rsd_graph.answers.boxes import last_boxed
 from rsd_graph.answers.normalise import unwrap
@@ -19,7 +20,7 @@ _PHRASE = re.compile(
 _HEADING = re.compile(r"^[#*_ \t]*(?:final )?answer[#*_:. \t]*$", re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####[ \t]*(?P<answer>[^\n]+)")
 _CORRECT = re.compile(
-    r"\b(?:option|choice)[ \t]*\(?(?P<answer>[A-J])\b\)?[ \t]+is[ \t]+(?:the )?(?:correct|right|answer)", re.I
+    r"\b(?:option|choice)[ \t]*\(?(?P<answer>[A-J])\b\)?[ \t]+is[ \t]+(?:the )?(?:correct|right|answer)", re.IGNORECASE
 )
 _LETTER_LAST = re.compile(r"\banswer[ \t*_]*(?:is|:)[ \t*_:]*\(?(?P<answer>[A-J])\)?[\s.*_]*$", re.IGNORECASE)
 _IS_ANSWER = re.compile(
@@ -124,9 +125,7 @@ def _in_full(value: str) -> str:
 
 def _last_value(text: str) -> str | None:
     """The last formula or number."""
-    last = None
-    for last in _LAST.finditer(text):
-        pass
+    last = next(iter(deque(_LAST.finditer(text), maxlen=1)), None)
     if last is None:
         return None
     formula = last["dollar"] or last["paren"]

@@ -2,7 +2,7 @@
 
 from rsd_graph.answers.calculus import same_calculus
 from rsd_graph.answers.matching import same_readings
-from rsd_graph.answers.shapes import LONGEST, read
+from rsd_graph.answers.readings import LONGEST, read
 from rsd_graph.answers.spelling import spell
 
 

@@ -1,8 +1,10 @@
 """Whether two readings are the same answer."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import TypeVar
 
 from rsd_graph.answers.expressions import Tree
 from rsd_graph.answers.shapes import (
@@ -12,22 +14,23 @@ from rsd_graph.answers.shapes import (
     Matrix,
     Named,
     Piece,
+    Readings,
     Region,
     Relation,
     Shape,
-    Text,
     Value,
     Words,
 )
 from rsd_graph.answers.units import factor, is_known, same_unit
 from rsd_graph.answers.values import proportional, same_value, symbols
 
+T = TypeVar("T")
 _FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 _FUNCTION = re.compile(r"([A-Za-zα-ω]+)\(([A-Za-zα-ω])\)")
 _MANY = 200  # items to pair
 
 
-def same_readings(one: tuple[Shape, ...], other: tuple[Shape, ...]) -> bool:
+def same_readings(one: Readings, other: Readings) -> bool:
     """Whether any reading of the one is the same as any of the other."""
     letters = [{shape.letter for shape in shapes if isinstance(shape, Choice)} for shapes in (one, other)]
     if all(letters):
@@ -36,44 +39,52 @@ def same_readings(one: tuple[Shape, ...], other: tuple[Shape, ...]) -> bool:
 
 
 def _same(one: Shape, other: Shape) -> bool:
+    if type(one) is type(other):
+        return _same_kind(one, other)
+    return _across(one, other) or _across(other, one)
+
+
+def _same_kind(one: Shape, other: Shape) -> bool:
     match one, other:
-        case (Text(), Text()) | (Words(), Words()):
-            return one == other
-        case (Choice(), _) if one.rest:
-            return same_readings(one.rest, (other,))
-        case (_, Choice()) if other.rest:
-            return same_readings((one,), other.rest)
         case Value(), Value():
             return _same_quantity(one, other)
         case Items(), Items():
             return _same_items(one, other)
         case Named(), Named():
             return _same_name(one.name, other.name) and same_readings(_renamed(one), _renamed(other))
-        case Named(), Region():
-            return _same_variable(one.name, other.variable) and same_readings(one.value, (other,))
-        case Region(), Named():
-            return _same_variable(other.name, one.variable) and same_readings((one,), other.value)
-        case (Named(), (Value() | Items() | Matrix() | Digits() | Words())):
-            return same_readings(one.value, (other,))
-        case ((Value() | Items() | Matrix() | Digits() | Words()), Named()):
-            return same_readings((one,), other.value)
-        case (Value() | Words(), Items()) if other.kind in ("set", "list") and len(other.items) == 1:
-            return same_readings((one,), other.items[0])
-        case (Items(), Value() | Words()) if one.kind in ("set", "list") and len(one.items) == 1:
-            return same_readings(one.items[0], (other,))
         case Relation(), Relation():
             return _same_relation(one, other)
+        case _:
+            return _same_parts(one, other)
+
+
+def _same_parts(one: Shape, other: Shape) -> bool:
+    match one, other:
         case Region(), Region():
             return _same_variable(one.variable, other.variable) and _paired(one.pieces, other.pieces, _same_piece)
         case Digits(), Digits():
             return _same_digits(one, other)
-        case Digits(), Value():
-            return _same_fraction(one, other)
-        case Value(), Digits():
-            return _same_fraction(other, one)
         case Matrix(), Matrix():
             return _same_rows(one, other)
-    return False
+        case _:
+            return one == other
+
+
+def _across(one: Shape, other: Shape) -> bool:
+    """Whether the first is the second in another form: `x = 5` is 5, `{5}` is 5, `(B) 7` is 7."""
+    match one, other:
+        case Choice(), _ if one.rest:
+            return same_readings(one.rest, (other,))
+        case Named(), Region():
+            return _same_variable(one.name, other.variable) and same_readings(one.value, (other,))
+        case Named(), (Value() | Items() | Matrix() | Digits() | Words()):
+            return same_readings(one.value, (other,))
+        case Items(kind="set" | "list", items=(only,)), (Value() | Words()):
+            return same_readings(only, (other,))
+        case Digits(), Value():
+            return _same_fraction(one, other)
+        case _:
+            return False
 
 
 def _same_quantity(one: Value, other: Value) -> bool:
@@ -126,15 +137,15 @@ def _same_items(one: Items, other: Items) -> bool:
     return _paired(left, right, same_readings)
 
 
-def _distinct(items: tuple[tuple[Shape, ...], ...]) -> tuple[tuple[Shape, ...], ...]:
-    found: list[tuple[Shape, ...]] = []
+def _distinct(items: tuple[Readings, ...]) -> tuple[Readings, ...]:
+    found: list[Readings] = []
     for item in items[:_MANY]:
         if not any(same_readings(item, earlier) for earlier in found):
             found.append(item)
     return tuple(found)
 
 
-def _paired(left, right, same) -> bool:  # type: ignore[no-untyped-def]
+def _paired(left: Sequence[T], right: Sequence[T], same: Callable[[T, T], bool]) -> bool:
     """Whether each item of the one has a partner of its own in the other, in any order."""
     if len(left) != len(right) or len(left) > _MANY:
         return False
@@ -158,7 +169,7 @@ def _same_name(one: str, other: str) -> bool:
     return one.lower() == other.lower()
 
 
-def _renamed(named: Named) -> tuple[Shape, ...]:
+def _renamed(named: Named) -> Readings:
     """The values of a function, with its variable called x."""
     match = _FUNCTION.fullmatch(named.name)
     if match is None:

@@ -54,3 +54,10 @@ def _levels(text: str) -> Callable[[int], int]:
         depths.append(depth)
         depth = max(0, depth + (character in OPENING) - (character in CLOSING))
     return depths.__getitem__
+
+
+def unwrapped(text: str) -> str:
+    """Without grouping braces around the whole."""
+    while text.startswith("{") and is_enclosed(text) and text[1:-1].strip():
+        text = text[1:-1].strip()
+    return text

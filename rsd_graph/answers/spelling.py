@@ -44,11 +44,11 @@ _COMMANDS = {
     **dict.fromkeys("rm bf it sf cal".split(), ""),
     **dict.fromkeys("land wedge".split(), " and "),
     **dict.fromkeys("lor vee".split(), " or "),
-    **{"lt": "<", "gt": ">", "equiv": "≡", "pm": "±", "mp": "∓", "infty": "∞", "in": "∈", "notin": "∉"},
-    **{"cup": "∪", "cap": "∩", "setminus": "∖", "backslash": "∖", "degree": "°", "circ": "∘", "colon": ":"},
-    **{"langle": "⟨", "rangle": "⟩", "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "prime": "'"},
-    **{"lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "percent": "%", "imath": "i", "angle": "∠"},
-    **{"triangle": "△", "forall": "∀", "exists": "∃", "sim": "~"},
+    "lt": "<", "gt": ">", "equiv": "≡", "pm": "±", "mp": "∓", "infty": "∞", "in": "∈", "notin": "∉",
+    "cup": "∪", "cap": "∩", "setminus": "∖", "backslash": "∖", "degree": "°", "circ": "∘", "colon": ":",
+    "langle": "⟨", "rangle": "⟩", "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "prime": "'",
+    "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "percent": "%", "imath": "i", "angle": "∠",
+    "triangle": "△", "forall": "∀", "exists": "∃", "sim": "~",
 }
 _CHARACTERS = str.maketrans(
     {
@@ -59,7 +59,7 @@ _CHARACTERS = str.maketrans(
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u2061\u2062", ""),
         **dict.fromkeys("’′`", "'"),
         **dict.fromkeys("“”", '"'),
-        **{
+
             "⩽": "≤",
             "⩾": "≥",
             "≦": "≤",
@@ -70,9 +70,9 @@ _CHARACTERS = str.maketrans(
             "º": "°",
             "˚": "°",
             "ϵ": "ε",
-            "ϕ": "φ",
-        },
-        **{"，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "。": ".", "∶": ":", "𝑖": "i", "𝑒": "e", "∞": "∞"},
+            "ϕ": "φ"
+        ,
+        "，": ",", "；": ";", "：": ":", "（": "(", "）": ")", "。": ".", "∶": ":", "𝑖": "i", "𝑒": "e", "∞": "∞",
     }
 )
 _SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))

@@ -60,9 +60,9 @@ class Verifier:
         if child is None:
             return
         child.returncode = 0  # not this process's child: nothing to wait for, and nothing to warn of
-        with open(os.devnull, "r+b", buffering=0) as nowhere:
+        with Path(os.devnull).open("r+b", buffering=0) as nowhere:  # closing would send unsent text a second time
             for stream in (child.stdin, child.stdout):
-                if stream is not None and not stream.closed:  # text that the parent is writing must not be sent twice
+                if stream is not None and not stream.closed:
                     os.dup2(nowhere.fileno(), stream.fileno(), inheritable=False)
 
     def _running(self) -> "subprocess.Popen[str]":
