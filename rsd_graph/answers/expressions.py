@@ -1,7 +1,7 @@
 r"""Read one expression, as `spelling.spell` writes it, into a tree.
 
-The whole text must be read: a reader that stops where it no longer understands takes `4 sqrt(2)` for 4. A run of
-letters is a product only where it is short; words are no expression. Trees are tuples: an operation and its operands.
+The whole text must be read: a reader that stops where it no longer understands takes `4 sqrt(2)` for 4. Trees are
+tuples: an operation and its operands.
 """
 
 import re
@@ -9,77 +9,30 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from rsd_graph.answers.spelling import FUNCTIONS
+from rsd_graph.answers.tokens import UnreadableError, in_decimal, tokens_of
 
 Tree: TypeAlias = tuple[Any, ...]
 
 _DEPTH = 40
-_TOKEN = re.compile(
-    r"(?P<repeating>(?:\d+\.\d*|\.\d+|\.)\\(?:overline|bar|dot)\{\d+\})"
-    r"|(?P<base>[0-9][0-9A-F]*_(?:\{\s*(?:\d+|[a-z]+)\s*\}|\d+))"
-    r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4}(?![\d.]))?)"
-    r"|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|(?P<space>\s+)|(?P<other>.)",
-    re.DOTALL,
-)
-_BASE = re.compile(r"([0-9A-F]+)_\{?\s*(\w+?)\s*\}?$")
-_BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-_GREEK_LETTER = re.compile("[α-ωΑ-Ω]")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "⌊": "⌋", "⌈": "⌉", "|": "|"}
 _INFIX = (r"\over", r"\choose", r"\bmod", r"\mod")
-_TAKES_ONE = (["_"], ["^"], [r"\frac"], [r"\binom"])
-_LONGEST_PRODUCT = 4  # letters
-_PREFIXES = sorted((name for name in FUNCTIONS if len(name) > 2 or name == "ln"), key=len, reverse=True)
-
-
-class UnreadableError(Exception):
-    """The text is no expression that this reader knows."""
 
 
 def read_expression(text: str) -> Tree | None:
     """The tree of an expression, or None if any part of the text is not understood."""
     try:
-        reader = _Reader(_tokens(text))
+        reader = _Reader(tokens_of(text))
         tree = reader.sum()
         return tree if reader.at_end() else None
     except UnreadableError:
         return None
 
 
-def _tokens(text: str) -> list[str]:
-    tokens: list[str] = []
-    for match in _TOKEN.finditer(text):
-        if match.lastgroup == "word":
-            tokens += _letters(match[0])
-        elif match.lastgroup == "base" and not _is_base(match[0]):
-            raise UnreadableError(match[0])
-        elif match.lastgroup != "space":
-            tokens.append(match[0])
-        elif _between_numbers(tokens, text[match.end() : match.end() + 1]):
-            raise UnreadableError("two numbers side by side")
-    return tokens
-
-
-def _between_numbers(tokens: list[str], following: str) -> bool:
-    return bool(tokens) and tokens[-1][0].isdigit() and following.isdigit() and tokens[-2:-1] not in _TAKES_ONE
-
-
-def _is_base(sign: str) -> bool:
-    match = _BASE.match(sign)
-    if match is None:
-        return False
-    base = _BASES.get(match[2]) or (int(match[2]) if match[2].isdecimal() and len(match[2]) < 3 else 0)
-    return 2 <= base <= 36 and all(int(digit, 36) < base for digit in match[1])
-
-
-def _letters(word: str) -> list[str]:
-    """A known function, or a product of letters."""
-    if word in FUNCTIONS:
-        return ["\\" + word]
-    for name in _PREFIXES:
-        if word.startswith(name) and len(word) <= len(name) + 2:
-            return ["\\" + name, *word[len(name) :]]
-    if len(word) > _LONGEST_PRODUCT:
-        raise UnreadableError(word)
-    return list(word)
+def symbols(tree: Tree) -> frozenset[str]:
+    """The names of the variables."""
+    if tree[0] == "symbol":
+        return frozenset({tree[1]})
+    return frozenset().union(*(symbols(part) for part in tree[1:] if isinstance(part, tuple)))
 
 
 class _Reader:
@@ -187,24 +140,30 @@ class _Reader:
         if sign[0] == "\\":
             return self._command(sign)
         if sign in _CLOSING:
-            self._bars += sign == "|"
-            inner = self.sum()
-            self._bars -= sign == "|"
-            self._expect(_CLOSING[sign])
-            names = {"⌊": "floor", "⌈": "ceil", "|": "abs"}
-            return ("function", names[sign], inner) if sign in names else inner
-        if "_" in sign and (match := _BASE.match(sign)):
-            return ("number", str(int(match[1], _BASES.get(match[2]) or int(match[2]))))
-        if "\\" in sign:
-            head, tail = re.split(r"\\[a-z]+", sign)
-            return ("repeating", head, tail[1:-1])
+            return self._enclosed(sign)
         if sign[0].isdigit() or (sign[0] == "." and len(sign) > 1):
-            return ("number", sign)
+            return self._number(sign)
         if sign in ("π", "∞"):
             return ("constant", sign)
         if sign.isalpha():
             return self._symbol(sign)
         raise UnreadableError(sign)
+
+    def _enclosed(self, opening: str) -> Tree:
+        self._bars += opening == "|"
+        inner = self.sum()
+        self._bars -= opening == "|"
+        self._expect(_CLOSING[opening])
+        names = {"⌊": "floor", "⌈": "ceil", "|": "abs"}
+        return ("function", names[opening], inner) if opening in names else inner
+
+    def _number(self, sign: str) -> Tree:
+        if "_" in sign:
+            return ("number", in_decimal(sign))
+        if "\\" in sign:
+            head, tail = re.split(r"\\[a-z]+", sign)
+            return ("repeating", head, tail[1:-1])
+        return ("number", sign)
 
     def _symbol(self, sign: str) -> Tree:
         if self._peek() == "_":
@@ -311,11 +270,11 @@ class _Reader:
 
 
 def _is_function(sign: str | None) -> bool:
-    return sign is not None and sign != r"\sqrt" and sign[1:] in FUNCTIONS
+    return sign is not None and sign != r"\sqrt" and sign.removeprefix("\\") in FUNCTIONS
 
 
 def _is_whole(tree: Tree) -> bool:
-    return tree[0] == "number" and tree[1].isdecimal()
+    return tree[0] == "number" and str(tree[1]).isdecimal()
 
 
 def _is_proper(tree: Tree) -> bool:

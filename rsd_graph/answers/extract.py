@@ -23,15 +23,17 @@ _CORRECT = re.compile(
     r"\b(?:option|choice)[ \t]*\(?(?P<answer>[A-J])\b\)?[ \t]+is[ \t]+(?:the )?(?:correct|right|answer)", re.IGNORECASE
 )
 _LETTER_LAST = re.compile(r"\banswer[ \t*_]*(?:is|:)[ \t*_:]*\(?(?P<answer>[A-J])\)?[\s.*_]*$", re.IGNORECASE)
+_BOXED_LETTER = re.compile(r"(?:\\[a-z]+\s*\{)?\s*\(?[A-J]\)?(?:[\s}):.]|$)")
 _IS_ANSWER = re.compile(
     r"(?P<answer>\$[^$\n]{1,80}\$|[-−]?\d[\d.,/]{0,30}) is (?:the|our|my) (?:final |correct )?answer\b", re.IGNORECASE
 )
 _DISPLAY = re.compile(r"\s*(?:\\\[(?P<a>[^\0]{1,500}?)\\\]|\$\$(?P<b>[^$]{1,500})\$\$)")
 _SENTENCE_END = re.compile(r"[.!?](?=[*_]*(?:\s+[A-Z\\$(*]|\s*$))|[,;]?\s(?:because|since|which|so that|as required)\b")
 _REMARK = re.compile(  # what is said about an answer is none
-    r"(?:(?:also|indeed|very|quite|not|only|therefore|thus|completely|clearly)\s+)*(?:reasonable|correct|incorrect|right|wrong|"
-    r"valid|invalid|consistent|sensible|plausible|verified|confirmed|unique|exact|clear|obvious|given|in|as|based|below|above|"
-    r"found|obtained|expressed|written|rounded|already|supposed|required|expected|simplified|what|that|unclear|the same)\b",
+    r"(?:(?:also|indeed|very|quite|not|only|therefore|thus|completely|clearly)\s+)*"
+    r"(?:reasonable|correct|incorrect|right|wrong|valid|invalid|consistent|sensible|plausible|verified|confirmed|unique|"
+    r"exact|clear|unclear|obvious|given|in|as|based|below|above|found|obtained|expressed|written|rounded|already|supposed|"
+    r"required|expected|simplified|what|that|the same)\b",
     re.IGNORECASE,
 )
 _NUMBER = r"(?<![\w)\]}])[-−–]?(?:\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
@@ -60,7 +62,7 @@ def _final(text: str) -> str | None:
     if tagged:
         return last_boxed(tagged[-1]) or _after_phrase(tagged[-1]) or _tidy(tagged[-1]) or None
     boxed = last_boxed(text)
-    if boxed and not re.search(r"\b[A-J]\b", boxed[:12]) and (letter := _LETTER_LAST.search(text[-60:])):
+    if boxed and not _BOXED_LETTER.match(boxed) and (letter := _LETTER_LAST.search(text[-60:])):
         return letter["answer"]  # the box holds a formula of the reasoning
     return boxed or _after_hashes(text) or _after_phrase(text) or _last_value(text)
 

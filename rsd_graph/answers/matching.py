@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TypeVar
 
-from rsd_graph.answers.expressions import Tree
+from rsd_graph.answers.expressions import Tree, symbols
 from rsd_graph.answers.shapes import (
     Choice,
     Digits,
@@ -22,7 +22,7 @@ from rsd_graph.answers.shapes import (
     Words,
 )
 from rsd_graph.answers.units import factor, is_known, same_unit
-from rsd_graph.answers.values import proportional, same_value, symbols
+from rsd_graph.answers.values import proportional, same_value
 
 T = TypeVar("T")
 _FLIPPED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}

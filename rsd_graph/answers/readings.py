@@ -7,7 +7,7 @@ answers are the same when one reading of the one is the same as one of the other
 import re
 from fractions import Fraction
 
-from rsd_graph.answers.expressions import read_expression
+from rsd_graph.answers.expressions import read_expression, symbols
 from rsd_graph.answers.parts import is_enclosed, split_at, split_list, split_relation, unwrapped
 from rsd_graph.answers.regions import MEMBER, read_region
 from rsd_graph.answers.shapes import (
@@ -29,7 +29,7 @@ from rsd_graph.answers.shapes import (
 )
 from rsd_graph.answers.spelling import SET_CLOSE, SET_OPEN
 from rsd_graph.answers.units import factor, split_compound, split_mark, split_unit
-from rsd_graph.answers.values import same_value, symbols
+from rsd_graph.answers.values import same_value
 from rsd_graph.answers.words import may_be_product, read_choice, read_number, read_words
 
 LONGEST = 2000  # characters; a longer answer is only compared as text

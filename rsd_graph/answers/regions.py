@@ -1,4 +1,4 @@
-r"""Read intervals and inequalities in one variable: `(2, 3]`, `x > 2`, `1 < x or x < 0`, `\{x : x > 2\}`, `ℝ∖\{2\}`.
+r"""Read intervals and inequalities in one variable: `(2, 3]`, `x > 2`, `1 < x or x < 0`, `\{x : x > 2\}`.
 
 All are regions of the number line, so an inequality is the same as the interval that it describes. An interval names
 no variable; two inequalities must name the same.

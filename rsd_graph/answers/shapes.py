@@ -1,4 +1,4 @@
-"""What an answer can be: words, a choice, a value, a list, a tuple, a set, an interval, an equation, a ratio, a matrix."""
+"""What an answer can be: words, a choice, a value, a list, an interval, an equation, a ratio, a matrix."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

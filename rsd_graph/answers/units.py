@@ -52,8 +52,8 @@ _define(_MONEY, {"cent ¢": "0.01", "dollar USD": 1})
 _define("angle", {"degree deg °": 1})
 _define("percent", {"%": 1})
 for _name in (
-    "°C °F K N J W V A Hz Pa kPa mol ohm kmh kph mph rpm euro yen rupee radian rad sr turn year month am pm eV Ω μm nm kJ MJ "
-    "kW MW T C F sq cubic square unit point times foot pounds"
+    "°C °F K N J W V A Hz Pa kPa mol ohm kmh kph mph rpm euro yen rupee radian rad sr turn year month am pm eV Ω μm nm "
+    "kJ MJ kW MW T C F sq cubic square unit point times foot pounds"
 ).split():
     _UNITS.setdefault(_name, (_name, Fraction(1)))
 
@@ -69,7 +69,8 @@ _LETTER = r"(?:(?![α-λν-ωΑ-Ψ])[^\W\d_])"  # of any script; a Greek letter 
 _WORD = rf"{_LETTER}+\.?"
 _FACTOR = rf"(?:{_WORD}|°[CF]?|%|¢)(?:\s?\^\{{?-?\d\}}?)?"
 _TAIL = re.compile(
-    rf"(?P<value>.*?[\d)\]}}!π∞°%])(?P<gap>\s*)(?P<unit>(?:1?\s?/\s?)?{_FACTOR}(?:\s?[*/·\- ]\s?\(?{_FACTOR}\)?){{0,5}})$",
+    rf"(?P<value>.*?[\d)\]}}!π∞°%])(?P<gap>\s*)"
+    rf"(?P<unit>(?:1?\s?/\s?)?{_FACTOR}(?:\s?[*/·\- ]\s?\(?{_FACTOR}\)?){{0,5}})$",
     re.DOTALL,
 )
 _FRACTION_OF_UNITS = re.compile(rf"\\frac\s?\{{\s*({_FACTOR})\s*\}}\{{\s*({_FACTOR})\s*\}}$")

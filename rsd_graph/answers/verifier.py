@@ -55,15 +55,20 @@ class Verifier:
 
     def forget(self) -> None:
         """In a forked process: leave the child and the pipes to the parent, whose they are."""
-        self._lock = threading.Lock()  # a thread that is not here may have held it
+        idle = not self._lock.locked()
+        self._lock = threading.Lock()  # the thread that holds the other is not in this process
         child, self._child = self._child, None
         if child is None:
             return
         child.returncode = 0  # not this process's child: nothing to wait for, and nothing to warn of
-        with Path(os.devnull).open("r+b", buffering=0) as nowhere:  # closing would send unsent text a second time
+        with Path(os.devnull).open("r+b", buffering=0) as nowhere:
             for stream in (child.stdin, child.stdout):
-                if stream is not None and not stream.closed:
+                if stream is not None and not stream.closed:  # what it has not sent yet is the parent's to send
                     os.dup2(nowhere.fileno(), stream.fileno(), inheritable=False)
+                    if idle:  # else its own lock may be held by a thread that is not here
+                        stream.close()
+        if not idle:
+            _left_to_parents.append(child)
 
     def _running(self) -> "subprocess.Popen[str]":
         if self._child is None or self._child.poll() is not None:
@@ -80,6 +85,7 @@ class Verifier:
 
 
 _verifiers: "weakref.WeakSet[Verifier]" = weakref.WeakSet()
+_left_to_parents: "list[subprocess.Popen[str]]" = []
 
 
 def _forget_all() -> None:
