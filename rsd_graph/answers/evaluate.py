@@ -46,7 +46,10 @@ def _value(tree: Tree, point: Mapping[str, Any]) -> Any:
         case ("number" | "repeating" | "constant", *parts):
             return _constant(*parts)
         case (str(operation), *operands):
-            return _OPERATIONS[operation](*(_value(operand, point) for operand in operands))
+            value = _OPERATIONS[operation](*(_value(operand, point) for operand in operands))
+            if isinstance(value, mpmath.mpc) and point.get("real") and value.imag:
+                raise UnknownValueError("not real")
+            return value
     raise UnknownValueError(tree[0])
 
 
@@ -187,7 +190,7 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "min": min,
     "sqrt": lambda value: _root(Fraction(2), value),
 }
-_TRIGONOMETRIC = frozenset({"sin", "cos", "tan", "cot", "sec", "csc"})
+_TRIGONOMETRIC = frozenset({"cis", "sin", "cos", "tan", "cot", "sec", "csc"})
 _FLOATING: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(mpmath, name) for name in "sin cos tan cot sec csc sinh cosh tanh coth exp asin acos atan".split()
@@ -200,6 +203,7 @@ _FLOATING: dict[str, Callable[..., Any]] = {
     "max": max,
     "min": min,
     "sqrt": mpmath.sqrt,
+    "cis": mpmath.expj,
     "ln": lambda value: mpmath.log(_positive(value)),
     "lg": lambda value: mpmath.log(_positive(value), 10),
 }

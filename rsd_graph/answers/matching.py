@@ -79,7 +79,7 @@ def _across(one: Shape, other: Shape) -> bool:
             return _same_variable(one.name, other.variable) and same_readings(one.value, (other,))
         case Named(), (Value() | Items() | Matrix() | Digits() | Words()):
             return same_readings(one.value, (other,))
-        case Items(kind="set" | "list", items=(only,)), (Value() | Words()):
+        case Items(kind="set" | "list" | "either", items=(only,)), (Value() | Words()):
             return same_readings(only, (other,))
         case Digits(), Value():
             return _same_fraction(one, other)
@@ -127,7 +127,7 @@ def _folded(tree: Tree) -> Tree:
 
 def _same_items(one: Items, other: Items) -> bool:
     kinds = {one.kind, other.kind}
-    if kinds == {"tuple", "set"}:
+    if kinds in ({"tuple", "set"}, {"tuple", "either"}):
         return False
     if "tuple" in kinds:
         return len(one.items) == len(other.items) and all(map(same_readings, one.items, other.items))
@@ -219,7 +219,7 @@ def _same_digits(one: Digits, other: Digits) -> bool:
 
 def _same_fraction(ratio: Digits, value: Value) -> bool:
     """Whether 1:2 is a half."""
-    return len(ratio.parts) == 2 and not value.unit and _same_tree(("div", *ratio.parts), value.tree)
+    return len(ratio.parts) == 2 and not ratio.half and not value.unit and _same_tree(("div", *ratio.parts), value.tree)
 
 
 def _same_rows(one: Matrix, other: Matrix) -> bool:

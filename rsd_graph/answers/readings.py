@@ -27,7 +27,7 @@ from rsd_graph.answers.shapes import (
     Value,
     Words,
 )
-from rsd_graph.answers.spelling import SET_CLOSE, SET_OPEN
+from rsd_graph.answers.spelling import SET_OPEN
 from rsd_graph.answers.units import factor, split_compound, split_mark, split_unit
 from rsd_graph.answers.values import same_value
 from rsd_graph.answers.words import may_be_product, read_choice, read_number, read_words
@@ -43,6 +43,7 @@ _BLANK = re.compile(r"[{}]|(?<!\d)\s+|\s+(?!\d)")  # two numbers side by side ar
 _ABOUT = re.compile(
     r"(?:≈|about|approximately|approx\.?|roughly|around|exactly|just|only)\s*(?=[-\d$\\])", re.IGNORECASE
 )
+_REMARK = re.compile(r"^(?:=|\\therefore|∴)\s*|(?<=[\d}%°])\s+\([A-Za-z ]{3,}\)$")
 _LABELLED = re.compile(r"([A-Za-z][A-Za-z ]{2,40}):\s*(.+)", re.DOTALL)
 _RATIO_IN_WORDS = re.compile(r"(\d+)\s+to\s+(\d+)")
 _LETTERS = re.compile(r"[A-J]{2,6}")  # several choices
@@ -50,7 +51,8 @@ _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*([AaPp])?\.?\s*(?:[Mm
 _MATRIX = re.compile(
     r"[(\[|]?\s*\\begin\s*\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(?P<rows>.*)\\end\s*\{\1\}\s*[)\]|]?", re.DOTALL
 )
-_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?![\d,])")
+_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!\d|,\d)")
+_NO_VALUE = re.compile(r"[…≡]|(?<![A-Za-z])[pb]?mod(?![A-Za-z])")  # dots, and residue classes
 _SLASH = re.compile(r"^(\d+)/(\d+)$")
 _SIGN_PAIRS = (("±", "+", "∓", "-"), ("±", "-", "∓", "+"))
 
@@ -58,7 +60,8 @@ _SIGN_PAIRS = (("±", "+", "∓", "-"), ("±", "-", "∓", "+"))
 def read(text: str, depth: int = 0) -> Readings:
     """All readings of a text in the one spelling."""
     text = _LABEL.sub("", text, count=1) if _LABEL.match(text) else text
-    text = unwrapped(_ABOUT.sub("", text.strip(), count=1) if _ABOUT.match(text.strip()) else text.strip())
+    text = _REMARK.sub("", text.strip())
+    text = unwrapped(_ABOUT.sub("", text, count=1) if _ABOUT.match(text) else text)
     if not text:
         return ()
     found: list[Shape] = [Text(_BLANK.sub("", text).lower())]
@@ -78,15 +81,16 @@ def read(text: str, depth: int = 0) -> Readings:
             found.append(Items("set", ()))
         if words == "all real numbers":
             found.append(Region((Piece(MINUS_INFINITY, INFINITY, False, False),)))
-        if not may_be_product(text) and not (depth and len(text.split()) == 1 and split_list(text)[1]):
-            return tuple(found)
+        if not may_be_product(text):
+            parts = split_list(text)[0]
+            return (*found, *(_items(parts, "list", depth) if len(parts) > 1 else []))
     found += _structures(text, depth)
     return tuple(found)
 
 
 def _structures(text: str, depth: int) -> list[Shape]:
     """What is more than a single value first; a value if it is nothing else."""
-    if "…" in text or "≡" in text or "\\pmod" in text:  # no value: only the spelling counts
+    if _NO_VALUE.search(text):  # only the spelling counts
         return _dotted(text)
     for reader in (_compound, _matrix, _colons, _signs, _region, _list, _set, _relations):
         if shapes := reader(text, depth):
@@ -119,7 +123,7 @@ def _matrix(text: str, depth: int) -> list[Shape]:
     if match[1] == "vmatrix":
         return []
     flat = tuple(entry for row in entries for entry in row)
-    if all(len(row) == 1 for row in entries):
+    if len(entries) == 1 or all(len(row) == 1 for row in entries):
         return [Matrix(entries), Items("tuple", flat)]
     return [Matrix(entries), Items("tuple", tuple((Items("tuple", row),) for row in entries))]
 
@@ -140,14 +144,14 @@ def _colons(text: str, depth: int) -> list[Shape]:
 
 def _signs(text: str, depth: int) -> list[Shape]:
     """`1 ± 2` as the list of both."""
-    if "±" not in text or len(split_list(text)[0]) > 1:
+    if "±" not in text or len(split_list(text)[0]) > 1 or (is_enclosed(text) and len(split_list(text[1:-1])[0]) > 1):
         return []
     both = [text.replace(a, b).replace(c, d) for a, b, c, d in _SIGN_PAIRS]
     names = [split_relation(one) for one in both]
     if all(len(parts) == 2 and _NAME.fullmatch(parts[0]) for parts, _ in names):
         values = tuple(read(parts[1], depth + 1) for parts, _ in names)
-        return [Named(_name(names[0][0][0]), (Items("list", values),))]
-    return [Items("list", tuple(read(one, depth + 1) for one in both))]
+        return [Named(_name(names[0][0][0]), (Items("either", values),))]
+    return [Items("either", tuple(read(one, depth + 1) for one in both))]
 
 
 def _region(text: str, depth: int) -> list[Shape]:
@@ -169,22 +173,22 @@ def _list(text: str, depth: int) -> list[Shape]:
         found += [shape for shape in _value(parts[0] + _SLASH.sub(r"\\frac{\1}{\2}", parts[1])) if _is_mixed(shape)]
     if found and any(re.match(r"0\d", part) for part in parts[1:]):
         return found  # 1,000 is one number
-    return [*found, *_items(parts, depth)]
+    return [*found, *_items(parts, "either" if "or" in separators else "list", depth)]
 
 
 def _is_mixed(shape: Shape) -> bool:
     return isinstance(shape, Value) and shape.tree[0] == "add" and shape.tree[1][0] == "number"
 
 
-def _items(parts: list[str], depth: int) -> list[Shape]:
+def _items(parts: list[str], kind: str, depth: int) -> list[Shape]:
     """A list; one of equations for one variable is a list of its values, one of several variables is a tuple too."""
     shapes = [read(part, depth + 1) for part in parts]
     names = [next((shape for shape in readings if isinstance(shape, Named)), None) for readings in shapes]
     first = names[0]
     if first and all(name is None or name.name == first.name for name in names):
         values = [name.value if name else readings for name, readings in zip(names, shapes, strict=True)]
-        return [Named(first.name, (Items("list", _flat(values)),))]
-    found: list[Shape] = [Items("list", _flat(shapes))]
+        return [Named(first.name, (Items("either", _flat(values)),))]
+    found: list[Shape] = [Items(kind, _flat(shapes))]
     known = [name for name in names if name is not None]
     if len(known) == len(names) and len({name.name for name in known}) == len(known):
         found.append(Items("tuple", tuple(name.value for name in known)))
@@ -195,25 +199,28 @@ def _flat(items: list[Readings]) -> tuple[Readings, ...]:
     """The items, where a `±` is two."""
     flat: list[Readings] = []
     for readings in items:
-        pair = next((shape for shape in readings if isinstance(shape, Items) and shape.kind == "list"), None)
+        pair = next((shape for shape in readings if isinstance(shape, Items) and shape.kind == "either"), None)
         flat += pair.items if pair else [readings]
     return tuple(flat)
 
 
 def _set(text: str, depth: int) -> list[Shape]:
-    if text in ("∅", SET_OPEN + SET_CLOSE):
+    if text == "∅":
         return [Items("set", ())]
-    if not (text.startswith((SET_OPEN, "{")) and is_enclosed(text)):
-        return []
-    parts, _ = split_list(text[1:-1])
-    return [Items("set", _flat([read(part, depth + 1) for part in parts]))]
+    members: list[Readings] = []
+    for part in split_at(text, "∪"):
+        if not (part.startswith((SET_OPEN, "{")) and is_enclosed(part)):
+            return []
+        members += _flat([read(member, depth + 1) for member in split_list(part[1:-1])[0]])
+    return [Items("set", tuple(members))]
 
 
 def _bracketed(text: str, depth: int) -> list[Shape]:
     """A tuple or a vector."""
     if not (text[0] in "([⟨" and is_enclosed(text)):
         return []
-    parts, _ = split_list(text[1:-1])
+    inner = _THOUSANDS.sub(lambda match: match[1].replace(",", ""), text[1:-1]) if ", " in text else text[1:-1]
+    parts, _ = split_list(inner)
     if len(parts) < 2 or (text[0], text[-1]) not in (("(", ")"), ("[", "]"), ("⟨", "⟩")):
         return []
     if text[0] == "[" and len(parts) == 2 and read_region(text):

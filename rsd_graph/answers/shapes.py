@@ -38,7 +38,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Items:
-    """Several answers: a `list` as written, a `tuple` in order, or a `set`. Each item is its readings."""
+    """Several answers, each with its readings.
+
+    The kind is `list` as written with commas, `tuple` for an order, `either` for alternatives, or `set`.
+    """
 
     kind: str
     items: tuple["Readings", ...]

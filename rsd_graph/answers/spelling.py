@@ -11,7 +11,7 @@ import unicodedata
 SET_OPEN, SET_CLOSE = "⦃", "⦄"  # the braces of a set; plain braces only group
 FUNCTIONS = (
     "arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sin cos tan cot sec csc "
-    "sqrt cbrt exp ln log lg floor ceil abs gcd lcm max min binom"
+    "cis sqrt cbrt exp ln log lg floor ceil abs gcd lcm max min binom"
 ).split()
 
 _GREEK = dict(
@@ -156,6 +156,7 @@ def spell(answer: str) -> str:
     text = _characters(answer)
     text = _outer(text)
     text = _currency(text)
+    text = text.replace("\\textdollar", "")
     text = _SPACE_WITH_LENGTH.sub(" ", text)
     if "\\begin" not in text:  # there, a doubled backslash ends a row
         text = text.replace("\\\\", "\\" if re.search(r"\\\\[A-Za-z]", text) else " ")

@@ -17,7 +17,7 @@ _TOKEN = re.compile(
 _BASE = re.compile(r"([0-9A-F]+)_\{?\s*(\w+?)\s*\}?$")
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _TAKES_ONE = (["_"], ["^"], [r"\frac"], [r"\binom"])
-_LONGEST_PRODUCT = 4  # letters
+_PRODUCT = re.compile(r"[b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z]{3,4}|[a-dxyz]{3,4}")  # without vowels: no word
 _PREFIXES = sorted((name for name in FUNCTIONS if len(name) > 2 or name == "ln"), key=len, reverse=True)
 
 
@@ -63,7 +63,9 @@ def _letters(word: str) -> list[str]:
     for name in _PREFIXES:
         if word.startswith(name) and len(word) <= len(name) + 2:
             return ["\\" + name, *word[len(name) :]]
-    if len(word) > _LONGEST_PRODUCT:
+    if word == "mod":
+        return [r"\bmod"]
+    if len(word) > 2 and not _PRODUCT.fullmatch(word):
         raise UnreadableError(word)
     return list(word)
 

@@ -79,7 +79,7 @@ _POWER = re.compile(r"\s?\^\{?(-?\d)\}?")
 _SQUARE = re.compile(rf"\b(?:square|sq)\.?\s+({_LETTER}+)", re.IGNORECASE)
 _CUBIC = re.compile(rf"\b(?:cubic|cu)\.?\s+({_LETTER}+)", re.IGNORECASE)
 _AMOUNT = re.compile(rf"(\d+(?:\.\d+)?)\s*({_WORD})\s*(?:,|and)?\s*")
-_TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc)")
+_TRIGONOMETRIC = re.compile(r"(?:cis|sin|cos|tan|cot|sec|csc)")
 _LONGEST = 300
 
 

@@ -75,7 +75,7 @@ def _same_function(one: Tree, other: Tree, base: int) -> bool | None:
     complex_too = _has_i(one) or _has_i(other)
     seen = 0
     for point in _points(names):
-        same = _same_at(one, other, {**point, "log": base}, complex_too=complex_too)
+        same = _same_at(one, other, {**point, "log": base, "real": not complex_too}, complex_too=complex_too)
         if same is False:
             return False
         seen += same is True
