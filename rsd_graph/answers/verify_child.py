@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+_DEEPEST = 10_000  # calls: a sum of a thousand terms is a thousand calls deep
+
 
 def serve() -> None:
     """Compare pairs until standard input is closed."""
@@ -21,6 +23,7 @@ def serve() -> None:
 
     from rsd_graph.answers.judge import judge
 
+    sys.setrecursionlimit(_DEEPEST)
     _say("ready")
     for line in sys.stdin:
         same = False
