@@ -12,8 +12,8 @@ _TAGGED = re.compile(
     r"<\s*answer\s*>(?P<answer>[^<]*(?:<(?!/?\s*answer)[^<]*)*)(?:<\s*/\s*answer\s*>|$)", re.IGNORECASE
 )
 _PHRASE = re.compile(
-    r"\b(?:answer|correct (?:option|choice)|final result)\b(?:[ \t]+to[^.\n:]{1,80}?)?[ \t*_]*"
-    r"(?P<verb>\bis\b|=|:|\bequals\b|\b(?:will|should|would|must) be\b|\bcomes (?:out )?to\b)[ \t*_:]*"
+    r"\b(?:answers?|correct (?:option|choice)|final result)\b(?:,[^,.\n]{1,30},)?(?:[ \t]+to\b[^.\n:=]{1,60}?)?[ \t*_]*"
+    r"(?P<verb>\bis\b|\bare\b|=|:|\bequals\b|\b(?:will|should|would|must) be\b|\bcomes (?:out )?to\b)[ \t*_:]*"
     r"(?:(?:therefore|thus|hence|simply|just|then|indeed|clearly)\b[ \t,:]*)?",
     re.IGNORECASE,
 )
@@ -28,7 +28,10 @@ _IS_ANSWER = re.compile(
     r"(?P<answer>\$[^$\n]{1,80}\$|[-−]?\d[\d.,/]{0,30}) is (?:the|our|my) (?:final |correct )?answer\b", re.IGNORECASE
 )
 _DISPLAY = re.compile(r"\s*(?:\\\[(?P<a>[^\0]{1,500}?)\\\]|\$\$(?P<b>[^$]{1,500})\$\$)")
-_SENTENCE_END = re.compile(r"[.!?](?=[*_]*(?:\s+[A-Z\\$(*]|\s*$))|[,;]?\s(?:because|since|which|so that|as required)\b")
+_SENTENCE_END = re.compile(
+    r"[.!?](?=[*_]*(?:\s+[A-Z\\$(*]|\s*$))|(?<=\d)\s+\((?=[a-z])"
+    r"|,\s+as\b|[,;]?\s(?:because|since|which|but|so that|as required|and (?:we|this|it|that|the))\b"
+)
 _REMARK = re.compile(  # what is said about an answer is none
     r"(?:(?:also|indeed|very|quite|not|only|therefore|thus|completely|clearly)\s+)*"
     r"(?:reasonable|correct|incorrect|right|wrong|valid|invalid|consistent|sensible|plausible|verified|confirmed|unique|"
@@ -36,7 +39,10 @@ _REMARK = re.compile(  # what is said about an answer is none
     r"required|expected|simplified|what|that|the same)\b",
     re.IGNORECASE,
 )
-_NUMBER = r"(?<![\w)\]}])[-−–]?(?:\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
+_NUMBER = (
+    r"(?<![\w)\]}])[-−–]?(?:\d{1,3}(?:(?:,|\{,\}|\\,)\d{3})+|\d+ \d+/\d+|\d{1,2}:[0-5]\d(?!\d)|\d+)"
+    r"(?:\.\d+)?(?:/\d+|[½⅓⅔¼¾]|[eE][+-]?\d+|\s?(?:\\times|×|\*)\s?10\^\{?[-−]?\d+\}?)?|[½⅓⅔¼¾]"
+)
 _FRACTION = r"-?\d{0,9}\\[dt]?frac\s?\{[^{}\n]{1,40}\}\s?\{[^{}\n]{1,40}\}"
 _LAST = re.compile(
     r"(?<![\\$\w])\$(?P<dollar>[^\s$](?:[^$\n]{0,150}[^\s$\\])?)\$(?![\d$])|\\\((?P<paren>[^\n]{1,150}?)\\\)"
