@@ -22,6 +22,9 @@ def unwrap(answer: str) -> str:
     while answer != before:
         before, answer = answer, answer.strip(" \t*").removesuffix(".")
         for opening, closing in _MATH_DELIMITERS:
-            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > len(opening):
-                answer = answer[len(opening) : -len(closing)]
+            inner = answer[len(opening) : -len(closing)]
+            if not (answer.startswith(opening) and answer.endswith(closing) and len(answer) > len(opening)):
+                continue
+            if closing not in inner.strip("$"):  # else these two delimit two formulas
+                answer = inner
     return answer
