@@ -2,7 +2,8 @@
 
 import re
 
-_THOUSANDS_COMMA_OR_DOLLAR = re.compile(r"(?<=\d),(?=\d{3})|\\?\$")
+_DOLLAR = re.compile(r"\\?\$")
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _MATH_DELIMITERS = (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 
 
@@ -11,7 +12,8 @@ def normalise(answer: str) -> str:
 
     Two answers that normalise to the same text are the same; two that do not may still be equal as mathematics.
     """
-    return _THOUSANDS_COMMA_OR_DOLLAR.sub("", answer).strip().removesuffix(".")
+    text = _DOLLAR.sub("", answer).strip().removesuffix(".")
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else text
 
 
 def unwrap(answer: str) -> str:
@@ -20,6 +22,9 @@ def unwrap(answer: str) -> str:
     while answer != before:
         before, answer = answer, answer.strip(" \t*").removesuffix(".")
         for opening, closing in _MATH_DELIMITERS:
-            if answer.startswith(opening) and answer.endswith(closing) and len(answer) > len(opening):
-                answer = answer[len(opening) : -len(closing)]
+            inner = answer[len(opening) : -len(closing)]
+            if not (answer.startswith(opening) and answer.endswith(closing) and len(answer) > len(opening)):
+                continue
+            if closing not in inner.strip("$"):  # else these two delimit two formulas
+                answer = inner
     return answer

@@ -1,16 +1,16 @@
-import ast
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from rsd_graph.answers import verify_child
+from rsd_graph.answers import verifier as verifier_module
 from rsd_graph.answers.verifier import Verifier
+
+HANGS = r"\sum_{k=1}^{10^{9}} \sin(k^2)"  # a thousand million terms
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_threads_get_their_own_answers(verifier: Verifier) -> None:
 def test_a_comparison_out_of_time_leaves_no_child() -> None:
     """The child is waited for at once: the next comparison must not ask a process that is about to be gone."""
     made = Verifier()
-    assert not made.same("10^{10^{10^{10}}}", "3", 0.2)
+    assert not made.same(HANGS, "3", 0.2)
     assert made._child is None
 
 
@@ -57,7 +57,7 @@ def test_an_interrupted_comparison_does_not_answer_the_next() -> None:
         assert made.same("1", "1", 60)
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(KeyboardInterrupt):
-            made.same("10^{10^{10^{10}}}", "3", 60)
+            made.same(HANGS, "3", 60)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -75,15 +75,15 @@ def test_a_child_that_was_killed_is_replaced(verifier: Verifier) -> None:
     assert verifier._child is not first
 
 
-def test_the_child_imports_nothing_of_the_package() -> None:
-    """Importing the package would import LangGraph, and double the time until the first comparison."""
-    imported = {
-        name
-        for node in ast.walk(ast.parse(Path(verify_child.__file__).read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
-    }
-    assert imported == {"json", "sys", "contextlib", "math_verify"}
+def test_the_child_does_not_import_langgraph() -> None:
+    """Running the package's `__init__` would import LangGraph, and double the time until the first comparison."""
+    code = (
+        f"import runpy, sys; runpy.run_path({verifier_module._CHILD.as_posix()!r}, run_name='__main__'); "
+        "print([name for name in sys.modules if name.startswith('lang')])"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    run = subprocess.run(command, input='["1/2", "0.5"]\n', capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["ready", "true", "[]"]
 
 
 def test_a_program_that_compared_answers_ends_with_its_child() -> None:
@@ -97,3 +97,43 @@ def test_a_program_that_compared_answers_ends_with_its_child() -> None:
     assert run.stderr == ""
     with pytest.raises(ProcessLookupError):
         os.kill(int(run.stdout), 0)
+
+
+FORKED = """
+import multiprocessing, os
+from rsd_graph.answers import same_answer
+pairs = [("0.5", r"\\frac{1}{2}"), ("2x", "x + x"), ("17/3", "18/3")]
+assert same_answer(*pairs[0])
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.starmap(same_answer, pairs * 3, chunksize=1))
+child = os.fork()
+if child == 0:
+    same = [same_answer(*pair) for pair in pairs]
+    raise SystemExit(same != [True, True, False])
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), same_answer(*pairs[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_processes_start_a_child_of_their_own() -> None:
+    """After a comparison in the parent, a pool and an `os.fork` compare; the parent's child still answers."""
+    run = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, timeout=120)
+    assert run.stdout.splitlines() == [str([True, True, False] * 3), "0 True"]
+
+
+def test_a_fork_leaves_the_parents_pipes_alone() -> None:
+    """Forgetting the child, as a forked process does, neither ends it nor sends anything to it."""
+    made = Verifier()
+    assert made.same("1/2", "0.5", 60)
+    child = made._child
+    assert child
+    assert child.stdin
+    assert child.stdout
+    to_child, from_child = os.dup(child.stdin.fileno()), os.dup(child.stdout.fileno())
+    made.forget()
+    assert made._child is None
+    os.write(to_child, b'["2/4", "0.5"]\n')
+    assert os.read(from_child, 10) == b"true\n"
+    os.close(to_child)
+    os.close(from_child)
+    os.waitpid(child.pid, 0)
