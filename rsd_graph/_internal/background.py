@@ -27,6 +27,8 @@ from weakref import WeakSet
 P = ParamSpec("P")
 T = TypeVar("T")
 
+CLOSING_TURNS = 10
+"""Turns of the loop that cancelled work has to close what it has open."""
 PATIENCE = 0.2
 """Seconds between two looks of a waiting thread at whether the main thread was interrupted."""
 
@@ -142,8 +144,20 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
                 raise KeyboardInterrupt
         return future.result()
     except BaseException:  # Ctrl-C while waiting: the work must not continue unseen
-        future.cancel()
+        if future.cancel():
+            _let_it_end(loop)
         raise
+
+
+def _let_it_end(loop: asyncio.AbstractEventLoop) -> None:
+    """Give cancelled work the turns of the loop in which it closes what it has open, before the program may end."""
+
+    async def turns() -> None:
+        for _ in range(CLOSING_TURNS):
+            await asyncio.sleep(0)
+
+    with suppress(TimeoutError):
+        asyncio.run_coroutine_threadsafe(turns(), loop).result(PATIENCE)
 
 
 def _interrupted() -> bool:

@@ -48,7 +48,9 @@ def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(WeightsError, match=r"text\.gguf is not a GGUF model file"):
         load("~/text.gguf")
     assert load_config(None, {"draft": {"path": "~/text.gguf"}}).draft.path == tmp_path / "text.gguf"
-    with pytest.raises(ConfigurationError, match=r"^draft.path: .*the home folder of ~no-such-user-here is not known[^\n]*$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^draft.path: .*the home folder of ~no-such-user-here is not known[^\n]*$"
+    ):
         load_config(None, {"draft": {"path": "~no-such-user-here/x"}})
     monkeypatch.setenv("RSD_CACHE", "~/cache")
     assert cache_directory() == tmp_path / "cache"
