@@ -7,7 +7,7 @@
 `await models.start()` may be left out: what runs in this process is then loaded by the first step.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,8 @@ from rsd_graph.errors import ConfigurationError, ModelUnreachableError
 from rsd_graph.models.discovery import is_llamacpp, model_card
 from rsd_graph.models.http import ModelCard
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
-from rsd_graph.models.replicas import NO_RETRY, ReplicatedModel, ReplicatedReward
+from rsd_graph.models.replicas import ReplicatedModel, ReplicatedReward
+from rsd_graph.models.retries import NO_RETRY
 from rsd_graph.models.sleep import SleepCoordinator
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm import VLLM
@@ -206,12 +207,11 @@ class _Build:
             "chat_template_kwargs": config.chat_template_kwargs,
             "retry": NO_RETRY if config.replicas else None,
         }
-        make: Callable[[str], LlamaCpp | VLLM]
+        members: list[LlamaCpp | VLLM]
         if await self._is_llamacpp(found):
-            make = lambda url: LlamaCpp(url, name=config.model, **options)  # noqa: E731
+            members = [LlamaCpp(url, name=config.model, **options) for url in found.addresses]
         else:
-            make = lambda url: VLLM(url, model=config.model, **options)  # noqa: E731
-        members = [make(url) for url in found.addresses]
+            members = [VLLM(url, model=config.model, **options) for url in found.addresses]
         return ReplicatedModel(members) if config.replicas else members[0]
 
     async def _is_llamacpp(self, found: ResolvedModel) -> bool:

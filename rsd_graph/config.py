@@ -30,7 +30,7 @@ from rsd_graph.rewards.families import FAMILIES, recognize
 from rsd_graph.rewards.trained.format import is_reward_file
 from rsd_graph.settings import RSDSettings
 
-OF_THE_DRAFT = ("trained", "combined")
+TRAINED_KINDS = ("trained", "combined")
 """Kinds of reward that `rsd train-reward` makes."""
 DEFAULT_FILE = Path("rsd.toml")
 LARGEST_FILE = 256 << 10
@@ -212,7 +212,7 @@ class RewardConfig(ModelConfig):
     kind: str | None = Field(
         default=None,
         description="`confidence` (the draft's own), `trained`, `combined` (both), `judge`, or a family of process "
-        f"reward models: {', '.join(f'`{kind}`' for kind in FAMILIES if kind not in ('judge', *OF_THE_DRAFT))}. By "
+        f"reward models: {', '.join(f'`{kind}`' for kind in FAMILIES if kind not in ('judge', *TRAINED_KINDS))}. By "
         "default recognized by the model's name; `confidence` where no model is named.",
     )
     centre: float | None = Field(
@@ -244,15 +244,15 @@ class RewardConfig(ModelConfig):
     def _fits_its_kind(self) -> "RewardConfig":
         if self.kind == "confidence" and (self.url or self.path or self.model):
             raise ValueError("the confidence is the draft's own, and has no `url`, `path` or `model`")
-        if self.path and is_reward_file(self.path) and self.kind not in (None, *OF_THE_DRAFT):
+        if self.path and is_reward_file(self.path) and self.kind not in (None, *TRAINED_KINDS):
             raise ValueError(f"{self.path} is a reward file: its kind is 'trained' or 'combined'")
-        if self.kind in OF_THE_DRAFT and (self.url or self.model):
+        if self.kind in TRAINED_KINDS and (self.url or self.model):
             for key in ("centre", "curve") if self.kind == "combined" else ("centre",):
                 if getattr(self, key) is None:
                     raise ValueError(
                         f"the kind {self.kind!r} needs its `{key}` on a server: `rsd export-reward` prints it"
                     )
-        if self.kind not in (None, "confidence", "judge", *OF_THE_DRAFT) and not (self.url or self.model):
+        if self.kind not in (None, "confidence", "judge", *TRAINED_KINDS) and not (self.url or self.model):
             raise ValueError(f"the kind {self.kind!r} needs a `model` or a `url`")
         if self.engine == "transformers" and (self.url or not self.model):
             raise ValueError('`engine = "transformers"` runs a `model` in this process: give one, and no `url`')
@@ -383,7 +383,7 @@ class Config(BaseModel):
         if config.model:
             return "offline" if config.managed else "transformers"
         if isinstance(config, RewardConfig):
-            if config.resolved_kind in ("confidence", *OF_THE_DRAFT):
+            if config.resolved_kind in ("confidence", *TRAINED_KINDS):
                 return "draft"
             return "file" if config.path else "target"
         return "file" if config.path else "embedded"
@@ -452,7 +452,7 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and not isinstance(under, dict):
             continue  # validation refuses `under` as it is
         other_model = isinstance(value, dict) and (
-            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge", *OF_THE_DRAFT)
+            {"url", "path", "model"} & value.keys() or value.get("kind") in ("confidence", "judge", *TRAINED_KINDS)
         )
         if isinstance(value, dict) and value.get("engine") == "transformers":
             under = {name: given for name, given in under.items() if name not in ENGINE_KEYS}

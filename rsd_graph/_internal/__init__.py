@@ -1,1 +1,1 @@
-"""Plumbing that nobody imports from outside."""
+"""Plumbing that no code outside this repository imports."""

@@ -13,7 +13,7 @@ from rsd_graph.cli.evaluate_reward_view import print_tables
 from rsd_graph.cli.options import ConfigFile, reward_table, user_path
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
-from rsd_graph.config import OF_THE_DRAFT, Config, ModelConfig, load_config
+from rsd_graph.config import TRAINED_KINDS, Config, ModelConfig, load_config
 
 if TYPE_CHECKING:
     from rsd_graph.data.solutions import Solution
@@ -93,7 +93,7 @@ def _reward_alone(settings: Config) -> Config:
     own = settings.reward.url or settings.reward.model
     resolved_kind = settings.reward.resolved_kind
     needed = set()
-    if not own and resolved_kind in OF_THE_DRAFT:
+    if not own and resolved_kind in TRAINED_KINDS:
         needed = {"draft"}
     elif not own and resolved_kind == "judge":
         needed = {"target"}

@@ -24,7 +24,7 @@ ConfigFile = Annotated[
 ]
 
 
-def place(model: str) -> dict[str, str]:
+def model_table(model: str) -> dict[str, str]:
     """`--draft` or `--target` as a table: where the model is, at a URL or in a file."""
     return {"url": model} if _is_url(model) else {"path": model}
 
@@ -34,9 +34,9 @@ def reward_table(reward: str) -> dict[str, Any]:
     kind, _, where = reward.partition(":")
     if not where or kind not in kinds():
         if _is_url(reward) or is_reward_file(Path(reward)):
-            return place(reward)
+            return model_table(reward)
         return {"kind": reward, "model": None}  # no model: a preset's reward model gives way
-    return {**place(where), "kind": kind}
+    return {**model_table(where), "kind": kind}
 
 
 def _is_url(text: str) -> bool:

@@ -39,7 +39,7 @@ class Stages:
         self._console = console or Console(stderr=True)
         self._bars: Progress | None = _bars(self._console) if self._console.is_terminal else None
         self._tasks: dict[str, TaskID] = {}
-        self._lines: dict[str, Lines] = {}
+        self._lines: dict[str, StageLog] = {}
 
     def __enter__(self) -> "Stages":
         self.start()
@@ -68,7 +68,7 @@ class Stages:
             self._bars.update(self._tasks[what], completed=done, total=total)
             return
         now = time.monotonic()
-        if line := self._lines.setdefault(what, Lines(what, done, now)).report(done, total, now):
+        if line := self._lines.setdefault(what, StageLog(what, done, now)).report(done, total, now):
             self._console.print(plain(line), soft_wrap=True)
 
 
@@ -101,7 +101,7 @@ class _Amount(DownloadColumn):
         return Text(f"{task.completed:.0f}/{total:.0f}" if total > 1 else "", style="progress.download")
 
 
-class Lines:
+class StageLog:
     """One stage in a log: its first and its last report, and one every half minute in between.
 
     Args:

@@ -13,9 +13,9 @@ from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import load_config
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.presets import PRESETS
-from rsd_graph.serving import serve as run_servers
 from rsd_graph.serving.gpus import GPU, find_gpus
 from rsd_graph.serving.plan import plan
+from rsd_graph.serving.run import serve as run_servers
 
 DEFAULT_GIB = 80.0
 

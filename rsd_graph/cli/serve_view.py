@@ -11,9 +11,9 @@ from rich.text import Text
 
 from rsd_graph.cli.terminal_text import harmless, plain
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.process import State
+from rsd_graph.serving.process import ServerState
 
-STYLES: dict[State, str] = {
+STYLES: dict[ServerState, str] = {
     "waiting": "dim",
     "starting": "yellow",
     "ready": "green",
@@ -24,7 +24,7 @@ STYLES: dict[State, str] = {
 
 @dataclass(slots=True)
 class _Row:
-    state: State = "waiting"
+    state: ServerState = "waiting"
     since: float = field(default_factory=time.monotonic)
     detail: str = ""
 
@@ -47,7 +47,7 @@ class ServeView:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
             self._live.start()
 
-    def state(self, server: ServerPlan, state: State, detail: str = "") -> None:
+    def state(self, server: ServerPlan, state: ServerState, detail: str = "") -> None:
         """A server has changed its state."""
         row = self._rows[server.role]
         took = time.monotonic() - row.since

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from rsd_graph.cli.errors import STOPPED_EARLY, exit_codes
-from rsd_graph.cli.options import ConfigFile, place, reward_table
+from rsd_graph.cli.options import ConfigFile, model_table, reward_table
 from rsd_graph.cli.solve_view import JSONView, Result, TerminalView, View
 from rsd_graph.config import Config, load_config
 from rsd_graph.costs import flops
@@ -83,8 +83,8 @@ def solve(
     }
     overrides = {
         "preset": preset,
-        "draft": None if draft is None else place(draft),
-        "target": None if target is None else place(target),
+        "draft": None if draft is None else model_table(draft),
+        "target": None if target is None else model_table(target),
         "reward": None if reward is None else reward_table(reward),
         "settings": _given(settings),
     }

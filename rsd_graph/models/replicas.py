@@ -19,9 +19,6 @@ from rsd_graph.state import Generation, Score, Step
 
 T = TypeVar("T")
 
-NO_RETRY = RetryPolicy(attempts=1, patience=0)
-"""For the members: retries are decided here, in one layer."""
-
 
 class ModelReplica(StepGenerator, Lifecycle, Protocol):
     """One server's client, as a step generator."""
@@ -53,7 +50,7 @@ class _Replicas(Generic[M]):
 
     async def _ask(self, messages: Sequence[BaseMessage], call: Callable[[M], Awaitable[T]]) -> T:
         order = cycle(self._in_order(messages))
-        return await self._retrier.ask(lambda: call(next(order)), places=len(self._members))
+        return await self._retrier.ask(lambda: call(next(order)), servers=len(self._members))
 
     def _in_order(self, messages: Sequence[BaseMessage]) -> list[M]:
         """The members, in this conversation's own order (rendezvous hashing)."""

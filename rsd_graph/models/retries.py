@@ -40,6 +40,10 @@ class RetryPolicy:
     """Seconds to wait for a server that has answered before: it is overloaded, or restarting."""
 
 
+NO_RETRY = RetryPolicy(attempts=1, patience=0)
+"""For one server of several: `models.replicas` decides about retries, in one layer."""
+
+
 class Retrier:
     """Asks one server, or the servers of one model, and remembers whether it has ever answered."""
 
@@ -47,19 +51,19 @@ class Retrier:
         self._policy = retry or RetryPolicy()
         self._has_answered = False
 
-    async def ask(self, call: Callable[[], Awaitable[T]], *, places: int = 1) -> T:
+    async def ask(self, call: Callable[[], Awaitable[T]], *, servers: int = 1) -> T:
         """Call until it works, or until the policy says to give up.
 
         Args:
             call: Asks once.
-            places: Number of servers that successive calls take in turn; it waits after each has been asked once.
+            servers: Number of servers that successive calls take in turn; it waits after each has been asked once.
 
         Raises:
             What the last call raised.
         """
         backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=5)
         failures = drops = 0
-        attempts = self._policy.attempts * places
+        attempts = self._policy.attempts * servers
 
         async def attempt() -> T:
             answer = await call()
@@ -67,7 +71,7 @@ class Retrier:
             return answer
 
         def wait(state: RetryCallState) -> float:
-            if state.attempt_number % places or not WAITING:
+            if state.attempt_number % servers or not WAITING:
                 return 0.0
             return max(backoff(state), _least_wait(_error(state)))
 
@@ -76,7 +80,7 @@ class Retrier:
             error = _error(state)
             failures += isinstance(error, ModelUnavailableError) and error.failing
             drops += isinstance(error, ModelUnreachableError) and error.dropped
-            # a request that stops one server would stop them all: `places` does not count
+            # a request that stops one server would stop them all: `servers` does not count
             if failures + drops >= attempts or drops >= self._policy.attempts:
                 return True
             impatient = not WAITING or (state.seconds_since_start or 0.0) >= self._policy.patience

@@ -18,7 +18,7 @@ from rsd_graph._internal.files import open_private
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
 
-State = Literal["waiting", "starting", "ready", "restarting", "stopped"]
+ServerState = Literal["waiting", "starting", "ready", "restarting", "stopped"]
 
 STOP_SECONDS = 20.0
 """A server that has not stopped this long after it was asked to is killed."""
@@ -42,7 +42,7 @@ A `preexec_fn` could deadlock between fork and exec, because this process has th
 class Watcher(Protocol):
     """Receives what happens to the servers."""
 
-    def state(self, server: ServerPlan, state: State, detail: str = "") -> None:
+    def state(self, server: ServerPlan, state: ServerState, detail: str = "") -> None:
         """A server has changed its state."""
 
     def log(self, server: ServerPlan, line: str) -> None:
@@ -162,7 +162,7 @@ class ServerProcess:
         """Kill the process, and all that it has started, at once."""
         self._signal(signal.SIGKILL)
 
-    def report(self, state: State, detail: str = "") -> None:
+    def report(self, state: ServerState, detail: str = "") -> None:
         """Report the state to the watcher."""
         self._watcher.state(self.server, state, detail)
 

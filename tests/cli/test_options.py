@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rsd_graph.cli import app
-from rsd_graph.cli.options import place, reward_table
+from rsd_graph.cli.options import model_table, reward_table
 from rsd_graph.cli.solve import standard_input
 from rsd_graph.config import kinds, load_config
 from rsd_graph.errors import InvalidProblemError
@@ -52,9 +52,9 @@ def test_a_kind_replaces_the_reward_model_of_a_preset() -> None:
 
 def test_a_model_is_at_a_url_or_in_a_file() -> None:
     """`--draft` and `--target`."""
-    assert place("http://host:8000") == {"url": "http://host:8000"}
-    assert place("models/draft.gguf") == {"path": "models/draft.gguf"}
-    assert place("http:/host") == {"url": "http:/host"}
+    assert model_table("http://host:8000") == {"url": "http://host:8000"}
+    assert model_table("models/draft.gguf") == {"path": "models/draft.gguf"}
+    assert model_table("http:/host") == {"url": "http:/host"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from rsd_graph._internal.progress import Progress
-from rsd_graph.cli.progress import Lines, Stages
+from rsd_graph.cli.progress import StageLog, Stages
 
 
 def shown(width: int, *reports: tuple[str, float, float]) -> list[str]:
@@ -63,7 +63,7 @@ def test_a_log_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_log_says_how_long_it_will_take() -> None:
     """Every half minute, from what this run has done; an earlier run's part took no time."""
-    lines = Lines("solving problems", 500, now=0)
+    lines = StageLog("solving problems", 500, now=0)
     assert lines.report(500, 1000, now=0) == "solving problems: 50 %"
     assert lines.report(510, 1000, now=29) is None
     assert lines.report(600, 1000, now=60) == "solving problems: 60 %, 4 min left"

@@ -17,7 +17,7 @@ from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnreac
 from rsd_graph.models import http
 from rsd_graph.models.http import ModelServer
 from rsd_graph.models.llamacpp import LlamaCpp
-from rsd_graph.models.replicas import NO_RETRY
+from rsd_graph.models.retries import NO_RETRY
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.rewards import process_reward
 from rsd_graph.rewards.judge import JudgeReward, served_judge

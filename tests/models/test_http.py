@@ -18,8 +18,7 @@ from rsd_graph.errors import (
     RSDError,
 )
 from rsd_graph.models.http import ModelCard, ModelServer, http_client, model_error, to_openai
-from rsd_graph.models.replicas import NO_RETRY
-from rsd_graph.models.retries import RetryPolicy
+from rsd_graph.models.retries import NO_RETRY, RetryPolicy
 from tests.conftest import FakeServer
 
 MALFORMED = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"choices'

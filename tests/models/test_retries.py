@@ -45,7 +45,7 @@ def ask(
     errors: Sequence[RSDError],
     *,
     has_answered: bool = False,
-    places: int = 1,
+    servers: int = 1,
     attempts: int = 3,
     patience: float = 600,
 ) -> int:
@@ -65,7 +65,7 @@ def ask(
         asking = Retrier(RetryPolicy(attempts, patience))
         if has_answered:
             await asking.ask(nothing)
-        return await asking.ask(call, places=places)
+        return await asking.ask(call, servers=servers)
 
     return asyncio.run(run())
 
@@ -127,9 +127,9 @@ def test_it_waits_once_all_places_were_asked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(retries, "WAITING", True)
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
     began = time.monotonic()
-    assert ask([busy(60.0), busy(60.0)], places=3) == 3
+    assert ask([busy(60.0), busy(60.0)], servers=3) == 3
     assert time.monotonic() - began < 30
-    assert ask([GONE, GONE, busy(0.05)], places=3) == 4
+    assert ask([GONE, GONE, busy(0.05)], servers=3) == 4
     assert time.monotonic() - began >= 0.05
 
 
@@ -165,18 +165,18 @@ def test_the_last_error_is_raised() -> None:
 
 def test_several_places_are_asked_in_turn() -> None:
     """Each is asked as often as one alone would be."""
-    assert ask([GONE] * 5, places=2) == 6
+    assert ask([GONE] * 5, servers=2) == 6
     with pytest.raises(ModelUnreachableError):
-        ask([GONE] * 6, places=2)
+        ask([GONE] * 6, servers=2)
 
 
 def test_a_request_that_is_dropped_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be what stops the server: three times at most, however many servers there are and refusals between."""
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(retries, "WAITING", True)
-    for places in (1, 4):
+    for servers in (1, 4):
         with pytest.raises(ModelUnreachableError, match=r"dropped\. It did so 3 times with this request"):
-            ask([dropped(), GONE, GONE, dropped(), GONE, dropped()], has_answered=True, places=places)
+            ask([dropped(), GONE, GONE, dropped(), GONE, dropped()], has_answered=True, servers=servers)
     assert ask([dropped(), GONE, GONE, GONE, dropped()], has_answered=True) == 6
 
 

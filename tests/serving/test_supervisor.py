@@ -16,7 +16,7 @@ import pytest
 from rsd_graph.config import Role
 from rsd_graph.errors import ServingError
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.process import State
+from rsd_graph.serving.process import ServerState
 from rsd_graph.serving.supervisor import Limits, Supervisor, _start_locks
 from tests.conftest import free_port
 
@@ -28,11 +28,11 @@ class Watch:
     """Remembers what happened, and lets a test wait for it."""
 
     def __init__(self) -> None:
-        self.states: list[tuple[str, State]] = []
+        self.states: list[tuple[str, ServerState]] = []
         self.lines: list[str] = []
         self.all_ready = asyncio.Event()
 
-    def state(self, server: ServerPlan, state: State, detail: str = "") -> None:  # noqa: ARG002
+    def state(self, server: ServerPlan, state: ServerState, detail: str = "") -> None:  # noqa: ARG002
         self.states.append((server.role, state))
 
     def log(self, server: ServerPlan, line: str) -> None:
@@ -41,7 +41,7 @@ class Watch:
     def ready(self) -> None:
         self.all_ready.set()
 
-    async def until(self, role: str, state: State, times: int) -> None:
+    async def until(self, role: str, state: ServerState, times: int) -> None:
         """Wait for a state, at most half a minute."""
         async with asyncio.timeout(30):
             while self.states.count((role, state)) < times:  # noqa: ASYNC110  # an event for each would be no shorter

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from rsd_graph.config import Role
-from rsd_graph.serving import vllm_command
 from rsd_graph.serving.plan import ServerPlan
-from rsd_graph.serving.process import State
+from rsd_graph.serving.process import ServerState
+from rsd_graph.serving.run import vllm_command
 from rsd_graph.serving.supervisor import Limits, Supervisor
 from tests.conftest import free_port
 
@@ -38,7 +38,7 @@ class Quiet:
     def __init__(self) -> None:
         self.answered = threading.Event()
 
-    def state(self, server: ServerPlan, state: State, detail: str = "") -> None: ...
+    def state(self, server: ServerPlan, state: ServerState, detail: str = "") -> None: ...
     def log(self, server: ServerPlan, line: str) -> None: ...
     def ready(self) -> None:
         self.answered.set()

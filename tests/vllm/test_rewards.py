@@ -10,7 +10,7 @@ import pytest
 
 from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError
-from rsd_graph.models.replicas import NO_RETRY
+from rsd_graph.models.retries import NO_RETRY
 from rsd_graph.models.transformers_scorer import TransformersScorer
 from rsd_graph.models.vllm_scorer import VLLMScorer
 from rsd_graph.protocols import ScoringBackend

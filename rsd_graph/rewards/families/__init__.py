@@ -47,7 +47,10 @@ def family_of_kind(kind: str) -> Family:
         ConfigurationError: there is none.
     """
     if kind not in FAMILIES:
-        raise ConfigurationError(f"{kind!r} is no kind of process reward model; there are {', '.join(FAMILIES)}")
+        combined = " (`combined` is `trained`, inside a `CombinedReward`)" if kind == "combined" else ""
+        raise ConfigurationError(
+            f"{kind!r} is no kind of process reward model; there are {', '.join(FAMILIES)}{combined}"
+        )
     return FAMILIES[kind]
 
 
