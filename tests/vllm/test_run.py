@@ -201,7 +201,7 @@ def test_a_taken_port_is_told_before_anything_starts(serving: Serving) -> None:
         [*RSD, "serve"], check=False, cwd=serving.folder, capture_output=True, text=True, timeout=60
     )
     assert second.returncode == 1
-    assert "is taken" in second.stderr
+    assert "is already in use" in second.stderr
 
 
 async def run(
