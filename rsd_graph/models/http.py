@@ -32,6 +32,7 @@ from rsd_graph._internal.addresses import (
 from rsd_graph._internal.background import PerProcess
 from rsd_graph.errors import (
     ConfigurationError,
+    InvalidProblemError,
     ModelError,
     ModelResponseError,
     ModelTimeoutError,
@@ -402,6 +403,13 @@ def model_error(error: Exception, where: str, secrets: Sequence[str] = ()) -> Mo
 
 
 def to_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """The messages in the OpenAI chat format."""
-    converted = convert_to_openai_messages(list(messages))
+    """The messages in the OpenAI chat format.
+
+    Raises:
+        InvalidProblemError: one is of a kind that the format does not have.
+    """
+    try:
+        converted = convert_to_openai_messages(list(messages))
+    except (ValueError, TypeError, KeyError) as error:  # whatever LangChain says of content that the format lacks
+        raise InvalidProblemError(f"the conversation cannot be sent to a model: {error!s:.200}") from error
     return converted if isinstance(converted, list) else [converted]
