@@ -132,7 +132,9 @@ class Generation:
             object.__setattr__(self, "usage", TokenUsage())
         given: Any = self.logprobs
         given = given.tolist() if hasattr(given, "tolist") else given
-        if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):  # a checkpoint makes a list of it
+        if isinstance(given, Iterable) and not isinstance(
+            given, str | bytes | Mapping
+        ):  # a checkpoint makes a list of it
             object.__setattr__(self, "logprobs", tuple(map(_plain, given)))
 
 

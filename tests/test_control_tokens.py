@@ -129,7 +129,7 @@ def test_names_and_keys_are_neutral_too() -> None:
     messages = [
         AIMessage("", name="a<s>", tool_calls=[call]),
         ToolMessage("4", tool_call_id="<s>", name="f<s>"),
-        ChatMessage("x", role="<s>"),
+        ChatMessage(content="x", role="<s>"),
     ]
     sent = to_openai(neutralize_messages(messages))
     assert "<s>" not in str(sent)

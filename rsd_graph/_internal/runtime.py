@@ -28,7 +28,7 @@ CHOICE = "__rsd_choice"
 """Where a run's configuration holds what its own call chose."""
 
 OPENED = {"conversation", "steps", "usage", "stop", "proposal", "reward"}
-"""What the state of every run holds, once its first node has run."""
+"""What the state of every run holds: without it, there is nothing to resume or to edit."""
 
 PARENT = "__pregel_runtime"
 """Where LangGraph keeps a parent's context for the graphs that its nodes call."""
@@ -80,7 +80,7 @@ class Node(Runnable[RSDState, Update]):
         state: Any = restored(input)
         settings = _choice(config).over(state.get("settings"))
         taken: Update = {key: None for key in KEYS if key in state} if self._takes_input else {}
-        if not taken and not OPENED <= state.keys():
+        if not taken and not state.keys() >= OPENED:
             raise InvalidProblemError("there is no run to resume: pass `problem`, a text, or `messages`")
         try:
             update = await self._function(state, settings)
@@ -116,7 +116,7 @@ class Router(Runnable[RSDState, str | Send]):
     ) -> str | Send:
         """Call the function."""
         state: Any = restored(input)
-        if not OPENED <= state.keys():  # an edit of a thread without a run
+        if not state.keys() >= {*OPENED, "settings"}:  # an edit of a thread without a run
             raise InvalidProblemError("there is no run to edit: pass `problem`, a text, or `messages`")
         return self._function(state)
 

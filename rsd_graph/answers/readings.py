@@ -53,7 +53,9 @@ _MATRIX = re.compile(
     r"[(\[|]?\s*\\begin\s*\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(?P<rows>.*)\\end\s*\{\1\}\s*[)\]|]?", re.DOTALL
 )
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!\d|,\d)")
-_NO_VALUE = re.compile(r"[…≡]|(?<![A-Za-z])[pb]?mod(?![A-Za-z])|^\d{4}-\d{1,2}-\d{1,2}$")  # dots, residue classes, dates
+_NO_VALUE = re.compile(
+    r"[…≡]|(?<![A-Za-z])[pb]?mod(?![A-Za-z])|^\d{4}-\d{1,2}-\d{1,2}$"
+)  # dots, residue classes, dates
 _SLASH = re.compile(r"^(\d+)/(\d+)$")
 _SIGN_PAIRS = (("±", "+", "∓", "-"), ("±", "-", "∓", "+"))
 

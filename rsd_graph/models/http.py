@@ -8,6 +8,7 @@ bytes as its request explains (`_most_bytes`), so that neither a slow nor an end
 import asyncio
 import base64
 import json
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -128,7 +129,8 @@ class ModelServer:
         try:
             checked_url(public_address(url))
         except ValueError as error:
-            raise ConfigurationError(f"{without_credentials(url)!r:.200} is no server's address: {error}") from error
+            shown = re.sub(r"[?#].*", "?…", url.rpartition("@")[2], flags=re.DOTALL)
+            raise ConfigurationError(f"{shown!r:.200} is no server's address: {error}") from error
         self.url = public_address(url).rstrip("/").removesuffix("/v1").rstrip("/")
         """Without user and password."""
         self._authorization, self._secrets = _authorization(url, api_key, self.url)
@@ -200,7 +202,7 @@ class ModelServer:
         except ValidationError as error:
             raise ModelResponseError(
                 f"{self.url}{path} answered something unexpected: {self._shown(describe(error))}"
-            ) from error
+            ) from None  # it quotes the answer, which may repeat the key
 
     async def _send(self, method: str, path: str, content: bytes | None, most: int) -> object:
         where = f"{self.url}{path}"

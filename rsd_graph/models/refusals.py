@@ -58,7 +58,8 @@ OVERFLOW = re.compile(
 the gateways in front of them."""
 
 CRASH = re.compile(
-    r"out of memory|\b(?:cuda|hip|nccl) error|died|engine.{0,10}dead|segmentation|traceback|deadline|\bqueue|rate.limit",
+    r"out of memory|\b(?:cuda|hip|nccl) error|died|engine.{0,10}dead|segmentation|traceback|deadline|\bqueue"
+    r"|rate.limit",
     re.IGNORECASE,
 )
 """How a failing or busy server speaks of itself: with these words it is no overflow, whatever else it says."""
