@@ -117,7 +117,11 @@ def describe(error: ValidationError) -> str:
     problems = error.errors()
     lines = [
         f"{'.'.join(map(str, problem['loc'])) or 'the whole':.200}: {_said(problem['msg'])}"
-        + ("" if problem["type"] in NOT_SHOWN else f", got {_shown(problem['input']):.80}")
+        + (
+            ""
+            if problem["type"] in NOT_SHOWN or ", got " in problem["msg"]
+            else f", got {_shown(problem['input']):.80}"
+        )
         for problem in problems[:MOST_PROBLEMS]
     ]
     more = len(problems) - len(lines)

@@ -51,7 +51,7 @@ async def propose(
 def _checked(generation: Generation, name: str) -> Generation:
     """The generation, with its tokens counted by its log-probabilities if the backend does not count them."""
     try:
-        _generation.validate_python(asdict(generation))
+        generation = _generation.validate_python(asdict(generation))
     except ValidationError as error:
         raise ModelError(f"{name} returned a Generation that is wrong: {describe(error)}") from error
     if generation.logprobs and not generation.usage.completion:

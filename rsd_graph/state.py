@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -33,7 +33,7 @@ MAX_BLANK_STEPS = 10
 
 def _storable(text: str) -> str:
     text.encode()  # a ValueError where there is an unpaired surrogate
-    return text
+    return str(text)  # NumPy's strings are a subclass
 
 
 Count = Annotated[int, Field(strict=True, ge=0)]
@@ -132,7 +132,9 @@ class Generation:
             object.__setattr__(self, "usage", TokenUsage())
         given: Any = self.logprobs
         given = given.tolist() if hasattr(given, "tolist") else given
-        if isinstance(given, list | tuple):  # a list is what a checkpoint makes of the tuple
+        if isinstance(given, Iterable) and not isinstance(
+            given, str | bytes | Mapping
+        ):  # a checkpoint makes a list of it
             object.__setattr__(self, "logprobs", tuple(map(_plain, given)))
 
 
@@ -225,8 +227,9 @@ class RSDMessages(TypedDict):
 
 
 class RSDForm(BaseModel):
-    """The input as a tool takes it: LangChain would require every key of a `TypedDict`, with all kinds of messages."""
+    """The input of a run: a problem, with the conversation before it if there is one."""  # shown to those who call
 
+    # of the `TypedDict`, LangChain would require every key, with all kinds of messages
     problem: str = Field(description="The question to answer.")
     history: list[Any] | None = Field(
         default=None, description="Earlier messages, oldest first, each with `role` and `content`."

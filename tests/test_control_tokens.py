@@ -6,10 +6,11 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from rsd_graph import RSDSettings, create_rsd_graph
-from rsd_graph.control_tokens import BREAK, neutralize, neutralize_messages
+from rsd_graph.control_tokens import BREAK, break_markers, neutralize, neutralize_messages
+from rsd_graph.models.http import to_openai
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.next_step import conversation
 from rsd_graph.state import Generation
@@ -50,6 +51,17 @@ TOKENS = [
     "<fim_prefix>",
     "[CLS]",
     "[gMASK]",
+    "<|turn>",
+    "<channel|>",
+    "<BOS_TOKEN>",
+    "<EOS>",
+    "<eoa>",
+    "<image>",
+    "<seed:think>",
+    "</minimax:tool_call>",
+    "<[begin\u2581of\u2581sentence]>",
+    "<arg_key>",
+    "[MODEL_SETTINGS]",
 ]
 
 
@@ -88,9 +100,9 @@ def test_neutral_text_is_neutral(text: str) -> None:
     assert once.replace(BREAK, "") == text
 
 
-def test_further_markers_are_broken_as_well() -> None:
+def test_a_reward_models_markers_are_broken_too() -> None:
     """A reward model's step marker, as a regular expression."""
-    assert neutralize("2 ки and задачки", [r"(?<!\w)ки(?!\w)"]) == f"2 к{BREAK}и and задачки"
+    assert break_markers("2 ки and задачки", [r"(?<!\w)ки(?!\w)"]) == f"2 к{BREAK}и and задачки"
 
 
 def test_every_text_of_a_message_is_neutral() -> None:
@@ -109,6 +121,20 @@ def test_every_text_of_a_message_is_neutral() -> None:
     assert tool.content == f"[{BREAK}INST] 4"
     assert plain is messages[3]
     assert messages[1].content == "<s>"
+
+
+def test_names_and_keys_are_neutral_too() -> None:
+    """Chat templates show who speaks, which tool was called and how; a result still belongs to its call."""
+    call = {"name": "f<s>", "args": {"k</s>": 1}, "id": "<s>", "type": "tool_call"}
+    messages = [
+        AIMessage("", name="a<s>", tool_calls=[call]),
+        ToolMessage("4", tool_call_id="<s>", name="f<s>"),
+        ChatMessage(content="x", role="<s>"),
+    ]
+    sent = to_openai(neutralize_messages(messages))
+    assert "<s>" not in str(sent)
+    assert "</s>" not in str(sent)
+    assert sent[0]["tool_calls"][0]["id"] == sent[1]["tool_call_id"]
 
 
 def test_the_conversation_is_neutral_but_for_the_operators_system_prompt() -> None:

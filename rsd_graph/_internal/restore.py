@@ -20,7 +20,11 @@ LISTS: dict[str, type] = {"steps": Step, "conversation": BaseMessage}
 """Keys whose lists grow with the run: they are not read again where they hold records already."""
 
 
-Messages = Annotated[list[BaseMessage], BeforeValidator(lambda given: read_messages(given, "messages"))]
+def _conversation(given: object) -> list[BaseMessage]:
+    messages = read_messages(given, "conversation")
+    if all(message.type == "system" for message in messages):
+        raise InvalidStateError("`conversation` has no message that a response could answer")
+    return messages
 
 
 class Records(TypedDict, total=False):
@@ -29,7 +33,7 @@ class Records(TypedDict, total=False):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # pydantic's way to configure a TypedDict
 
     problem: Annotated[str, BeforeValidator(read_problem)]
-    history: Messages | None
+    history: Annotated[list[BaseMessage], BeforeValidator(lambda given: read_messages(given, "history"))] | None
     messages: None
     response: Text
     answer: Text | None
@@ -37,7 +41,7 @@ class Records(TypedDict, total=False):
     stop: Stop | None
     usage: Annotated[Usage, BeforeValidator(lambda usage: {} if usage is None else usage)]
     settings: RSDSettings
-    conversation: Messages
+    conversation: Annotated[list[BaseMessage], BeforeValidator(_conversation)]
     message_id: Text
     proposal: Generation | None
     author: Author

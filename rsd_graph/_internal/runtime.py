@@ -27,6 +27,9 @@ RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
 CHOICE = "__rsd_choice"
 """Where a run's configuration holds what its own call chose."""
 
+OPENED = {"conversation", "steps", "usage", "stop", "proposal", "reward"}
+"""What the state of every run holds: without it, there is nothing to resume or to edit."""
+
 PARENT = "__pregel_runtime"
 """Where LangGraph keeps a parent's context for the graphs that its nodes call."""
 
@@ -77,7 +80,7 @@ class Node(Runnable[RSDState, Update]):
         state: Any = restored(input)
         settings = _choice(config).over(state.get("settings"))
         taken: Update = {key: None for key in KEYS if key in state} if self._takes_input else {}
-        if "steps" not in state and not taken:
+        if not taken and not state.keys() >= OPENED:
             raise InvalidProblemError("there is no run to resume: pass `problem`, a text, or `messages`")
         try:
             update = await self._function(state, settings)
@@ -113,7 +116,7 @@ class Router(Runnable[RSDState, str | Send]):
     ) -> str | Send:
         """Call the function."""
         state: Any = restored(input)
-        if "steps" not in state or "settings" not in state:  # an edit of a thread without a run
+        if not state.keys() >= {*OPENED, "settings"}:  # an edit of a thread without a run
             raise InvalidProblemError("there is no run to edit: pass `problem`, a text, or `messages`")
         return self._function(state)
 
@@ -234,7 +237,8 @@ def _passed(context: object) -> Mapping[str, Any]:
 
 def _parents_fields(configurable: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fields under the key `rsd` of a parent graph's context. The rest of it is the parent's own."""
-    context = getattr(configurable.get(PARENT), "context", None)
+    runtime = configurable.get(PARENT) or ensure_config()["configurable"].get(PARENT)
+    context = getattr(runtime, "context", None)
     given = context.get("rsd") if isinstance(context, Mapping) else getattr(context, "rsd", None)
     try:
         return _passed(given)

@@ -36,7 +36,7 @@ _REMARK = re.compile(  # what is said about an answer is none
     r"(?:(?:also|indeed|very|quite|not|only|therefore|thus|completely|clearly)\s+)*"
     r"(?:reasonable|correct|incorrect|right|wrong|valid|invalid|consistent|sensible|plausible|verified|confirmed|unique|"
     r"exact|clear|unclear|obvious|given|in|as|based|below|above|found|obtained|expressed|written|rounded|already|supposed|"
-    r"required|expected|simplified|what|that|the same)\b",
+    r"required|expected|simplified|what|that|the same)\b|not\s+[-−$\\\d]",
     re.IGNORECASE,
 )
 _NUMBER = (

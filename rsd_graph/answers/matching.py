@@ -35,6 +35,9 @@ def same_readings(one: Readings, other: Readings) -> bool:
     letters = [{shape.letter for shape in shapes if isinstance(shape, Choice)} for shapes in (one, other)]
     if all(letters):
         return letters[0] == letters[1]  # what stands after the letters does not matter
+    matrices = [[shape for shape in shapes if isinstance(shape, Matrix)] for shapes in (one, other)]
+    if all(matrices):  # as tuples, a row and a column would be the same
+        return any(_same_rows(left, right) for left in matrices[0] for right in matrices[1])
     return any(_same(left, right) for left in one for right in other)
 
 

@@ -39,7 +39,8 @@ _NAME = re.compile(
     r"(?:\s*\(\s*[A-Za-zα-ω](?:\s*,\s*[A-Za-zα-ω])*\s*\)|\^\{-1\}\s*\(\s*[A-Za-z]\s*\))?|(?:[fghFGHPEV]|Pr|Var)\s*[(\[][^()\[\]]*[)\]]"
 )
 _LABEL = re.compile(r"(?:(?:the|final|correct)\s+)*answer\s*(?:is|:|=)\s*:?\s*", re.IGNORECASE)
-_BLANK = re.compile(r"[{}]|(?<!\d)\s+|\s+(?!\d)")  # two numbers side by side are not one
+_BLANK = re.compile(r"\{\}|(?<!\d)\s+|\s+(?!\d)")  # two numbers side by side are not one
+_BARE = re.compile(r"([\^_])(\d+|[^\W\d_])")  # an exponent or an index without braces
 _ABOUT = re.compile(
     r"(?:≈|about|approximately|approx\.?|roughly|around|exactly|just|only)\s*(?=[-\d$\\])", re.IGNORECASE
 )
@@ -52,7 +53,9 @@ _MATRIX = re.compile(
     r"[(\[|]?\s*\\begin\s*\{([pbvBV]?matrix|array)\}(?:\{[^{}]*\})?(?P<rows>.*)\\end\s*\{\1\}\s*[)\]|]?", re.DOTALL
 )
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+)(?!\d|,\d)")
-_NO_VALUE = re.compile(r"[…≡]|(?<![A-Za-z])[pb]?mod(?![A-Za-z])")  # dots, and residue classes
+_NO_VALUE = re.compile(
+    r"[…≡]|(?<![A-Za-z])[pb]?mod(?![A-Za-z])|^\d{4}-\d{1,2}-\d{1,2}$"
+)  # dots, residue classes, dates
 _SLASH = re.compile(r"^(\d+)/(\d+)$")
 _SIGN_PAIRS = (("±", "+", "∓", "-"), ("±", "-", "∓", "+"))
 
@@ -64,7 +67,7 @@ def read(text: str, depth: int = 0) -> Readings:
     text = unwrapped(_ABOUT.sub("", text, count=1) if _ABOUT.match(text) else text)
     if not text:
         return ()
-    found: list[Shape] = [Text(_BLANK.sub("", text).lower())]
+    found: list[Shape] = [Text(_BARE.sub(r"\1{\2}", _BLANK.sub("", text)).lower())]
     if depth > _DEPTH or len(text) > LONGEST:
         return tuple(found)
     if choice := read_choice(text):

@@ -3,7 +3,8 @@
 import re
 
 _TAG = re.compile(
-    r"<(?P<closing>/?)\s*(?:think|thinking|thought|thoughts|reasoning)\s*>|\[(?P<closed>/?)THINK\]", re.IGNORECASE
+    r"[<◁](?P<closing>/?)\s*(?:think|thinking|thought|thoughts|reasoning|seed:think)\s*[>▷]|\[(?P<closed>/?)THINK\]",
+    re.IGNORECASE,
 )
 
 

@@ -8,6 +8,7 @@ bytes as its request explains (`_most_bytes`), so that neither a slow nor an end
 import asyncio
 import base64
 import json
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from rsd_graph._internal.addresses import (
 from rsd_graph._internal.background import PerProcess
 from rsd_graph.errors import (
     ConfigurationError,
+    InvalidProblemError,
     ModelError,
     ModelResponseError,
     ModelTimeoutError,
@@ -127,7 +129,8 @@ class ModelServer:
         try:
             checked_url(public_address(url))
         except ValueError as error:
-            raise ConfigurationError(f"{without_credentials(url)!r:.200} is no server's address: {error}") from error
+            shown = re.sub(r"[?#].*", "?…", url.rpartition("@")[2], flags=re.DOTALL)
+            raise ConfigurationError(f"{shown!r:.200} is no server's address: {error}") from error
         self.url = public_address(url).rstrip("/").removesuffix("/v1").rstrip("/")
         """Without user and password."""
         self._authorization, self._secrets = _authorization(url, api_key, self.url)
@@ -199,7 +202,7 @@ class ModelServer:
         except ValidationError as error:
             raise ModelResponseError(
                 f"{self.url}{path} answered something unexpected: {self._shown(describe(error))}"
-            ) from error
+            ) from None  # it quotes the answer, which may repeat the key
 
     async def _send(self, method: str, path: str, content: bytes | None, most: int) -> object:
         where = f"{self.url}{path}"
@@ -402,6 +405,13 @@ def model_error(error: Exception, where: str, secrets: Sequence[str] = ()) -> Mo
 
 
 def to_openai(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """The messages in the OpenAI chat format."""
-    converted = convert_to_openai_messages(list(messages))
+    """The messages in the OpenAI chat format.
+
+    Raises:
+        InvalidProblemError: one is of a kind that the format does not have.
+    """
+    try:
+        converted = convert_to_openai_messages(list(messages))
+    except (ValueError, TypeError, KeyError) as error:  # whatever LangChain says of content that the format lacks
+        raise InvalidProblemError(f"the conversation cannot be sent to a model: {error!s:.200}") from error
     return converted if isinstance(converted, list) else [converted]

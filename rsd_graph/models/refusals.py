@@ -27,16 +27,18 @@ NEVER_OVERFLOW = {
 OVERFLOW = re.compile(
     r"""
       exceed_context_size | context_length_exceeded | context_window_exceeded | prompt_too_long
-    | context \s shift \s is \s disabled
+    | string_above_max_length | token \s limit \s exceeded
+    | context \s shift \s is \s disabled | context \s (?:is \s)?full
     # the context is exceeded, or something exceeds it
     | context[\s_-]*(?:size|length|window|limit) .{0,40} exceed | exceed .{0,60} context(?!\s+deadline)
+    | exceed .{0,40} kv[\s_-]*cache
     | (?:maximum|max(?:imal)?|available|configured) [\s_]* context [\s_]* (?:length|size|window|limit)
     | context [\s_-]* (?:size|length|window|limit) \s (?:is|of) \s (?:only \s)? \d
     # the prompt is too long
     | (?:prompt|input|inputs|message|messages|request|sequence|length)\b .{0,60}
       (?:\bis|\bare|\btoo) .{0,20} \b(?:too \s (?:long|large \s (?:for \s model|to \s process))
       |(?:longer|larger|greater) \s than \s (?:the \s)?(?:max|model|context|allowed|available))
-    | (?:prompt|input) \s too \s long
+    | (?:prompt|inputs?) \s too \s long | prompt .{0,40} tokens .{0,10} limit \s is \s \d
     | (?:prompt|input|sequence|token) [\s_]* (?:\w+ [\s_])? (?:length|count|tokens) .{0,40}
       (?:exceed|should \s not \s exceed) .{0,30} (?:max|limit|allowed)
     | (?:exceed|than|<=|>) .{0,40}
@@ -56,9 +58,11 @@ OVERFLOW = re.compile(
 the gateways in front of them."""
 
 CRASH = re.compile(
-    r"out of memory|\b(?:cuda|hip|nccl) error|died|engine.{0,10}dead|segmentation|traceback|deadline", re.IGNORECASE
+    r"out of memory|\b(?:cuda|hip|nccl) error|died|engine.{0,10}dead|segmentation|traceback|deadline|\bqueue"
+    r"|rate.limit",
+    re.IGNORECASE,
 )
-"""How a failing server speaks of itself: with these words it is no overflow, whatever else it says."""
+"""How a failing or busy server speaks of itself: with these words it is no overflow, whatever else it says."""
 
 TEMPLATE = re.compile(
     r"jinja|chat.template|raise_exception|system (?:role|message)|roles? (?:must|are|is|should)|role.{0,20}supported",

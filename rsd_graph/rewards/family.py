@@ -26,8 +26,8 @@ class Family:
     """Linear layers of the reward head in its checkpoints, in order, with a ReLU between two; the default is that of a
     sequence classifier. Read by plain transformers; unused by a family that reads label tokens."""
     markers: tuple[str, ...] = ()
-    """Regular expressions of the marks that its prompt sets between steps, beyond the control tokens of common model
-    families: problem and steps may not contain them as such (`control_tokens.neutralize`)."""
+    """Regular expressions of the marks that its prompt sets between steps: problem and steps never contain them as
+    such, whether or not control tokens are neutralized (`control_tokens.break_markers`)."""
     vllm_flags: tuple[str, ...] = ()
     """What `vllm serve` has to be told, beyond the model's name."""
     vllm_architectures: Mapping[str, str] = field(default_factory=dict)

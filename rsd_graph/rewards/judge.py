@@ -104,7 +104,8 @@ class JudgeReward:
             async with self._turn():
                 return await self._model.ainvoke([HumanMessage(asked)])
         except (openai.OpenAIError, ValueError, TypeError, LookupError) as error:  # ChatOpenAI trusts what it reads
-            raise model_error(error, self.name, self._secrets) from error
+            cause = None if any(secret in f"{error!r}{error}" for secret in self._secrets) else error
+            raise model_error(error, self.name, self._secrets) from cause
 
     def _yes(self, metadata: dict[str, Any]) -> float:
         content = (metadata.get("logprobs") or {}).get("content") or [{}]

@@ -3,6 +3,7 @@ import threading
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START
 from langgraph.types import Command
@@ -11,7 +12,7 @@ from rsd_graph import RSDSettings, Step
 from rsd_graph._internal.runtime import RECURSION_LIMIT, Node, Router, RSDGraph, RSDStateGraph, Update
 from rsd_graph.errors import ModelError
 from rsd_graph.settings import MAX_STEPS_LIMIT
-from rsd_graph.state import RSDState
+from rsd_graph.state import RSDState, no_steps
 
 SEEN: list[tuple[RSDSettings, str]] = []
 
@@ -31,6 +32,8 @@ def one_node(node: Any = look, defaults: RSDSettings | None = None, *, takes_inp
 
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
+RUN: Any = {**no_steps(), "conversation": [HumanMessage("2+2?")], "proposal": None, "reward": None}
+"""What the state of a run holds."""
 
 
 @pytest.mark.parametrize(
@@ -51,7 +54,7 @@ def test_settings_come_from_the_context_or_from_the_graph(context: Any, threshol
 def test_a_resumed_run_keeps_its_settings() -> None:
     """Where there is no new problem, those in the state count before the graph's own."""
     graph = one_node()
-    graph.invoke(Command(update={"steps": [], "settings": RSDSettings(threshold=0.5)}, goto="only"), THREAD)
+    graph.invoke(Command(update={**RUN, "settings": RSDSettings(threshold=0.5)}, goto="only"), THREAD)
     assert SEEN[0][0] == RSDSettings(threshold=0.5)
 
 
@@ -85,7 +88,7 @@ def test_an_error_carries_the_steps_of_its_own_run(new_problem: bool) -> None:
         raise ModelError("gone")
 
     steps = [Step("one", "draft")]
-    update: Any = {"steps": steps} | ({"problem": "2+2?"} if new_problem else {})
+    update: Any = {**RUN, "steps": steps} | ({"problem": "2+2?"} if new_problem else {})
     with pytest.raises(ModelError) as caught:
         one_node(fail, takes_input=True).invoke(Command(update=update, goto="only"), THREAD)
     assert list(caught.value.steps) == ([] if new_problem else steps)
@@ -111,7 +114,7 @@ def test_a_node_and_a_router_are_named_after_their_functions() -> None:
 
     router = Router(where_next)
     assert (Node(look).name, router.name) == ("look", "where_next")
-    state: Any = {"problem": "there", "steps": [], "settings": RSDSettings()}
+    state: Any = {**RUN, "problem": "there", "settings": RSDSettings()}
     assert router.invoke(state) == asyncio.run(router.ainvoke(state)) == "there"
 
 

@@ -89,6 +89,18 @@ SAME = {
 }
 DIFFERENT = {
     "spelling": [("1 2", "12"), ("17", "18"), ("(1,200)", "(1200)")],
+    "braces": [
+        (r"\frac{1}{23}", r"\frac{12}{3}"),
+        (r"\frac{a}{bc}", r"\frac{ab}{c}"),
+        (r"\sqrt{2}x", r"\sqrt{2x}"),
+        ("e^{2}x", "e^{2x}"),
+        ("x^{2y}", "x^2y"),
+        ("10^{2}3", "10^{23}"),
+        (r"1.\overline{23}", r"1.\overline{2}3"),
+        (r"\overline{AB}C", r"\overline{ABC}"),
+    ],
+    "rows and columns": [(r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}")],
+    "dates": [("2024-01-02", "2024-02-01")],
     "leading number": [
         ("6", r"6\sqrt2"),
         ("6", "6 sqrt(2)"),

@@ -23,6 +23,7 @@ from rsd_graph.answers.boxes import _is_placeholder
         (r"\boxed{2}, as asked within \boxed{} or \boxed{...}", "2"),
         (r"an empty \boxed{} leaves the phrase: the answer is 6.", "6"),
         ("The final answer is $5$.", "5"),
+        ("The answer is not 5. It is 6.", "6"),
         ("**Answer:** 12 apples", "12 apples"),
         ("The answer is **5**.", "5"),
         ("**Final Answer:** **5**", "5"),
@@ -106,6 +107,8 @@ def test_a_box_is_found_whatever_comes_before_it(content: str, before: str) -> N
         (r"The answer is 4. <think>or is it \boxed{3}", "4"),
         (r"<think>\boxed{3}, and the answer is 3", None),
         (r"<Thinking>\boxed{3}</Thinking> 4", "4"),
+        (r"◁think▷\boxed{3}◁/think▷ 4", "4"),
+        (r"<seed:think>\boxed{3}</seed:think> 4", "4"),
     ],
 )
 def test_a_thought_is_never_the_answer(response: str, answer: str | None) -> None:

@@ -160,9 +160,20 @@ def test_a_wrong_value_is_refused_by_name(edit: Any, message: str) -> None:
         assert graph.invoke(None, checkpoint.config) == out
 
 
-@pytest.mark.parametrize("messages", ["hello", [5], None, [{"role": "user"}], {"role": "user", "content": "x"}])
-def test_a_conversation_that_is_no_list_of_messages_is_refused(messages: Any) -> None:
-    """By name, too."""
+@pytest.mark.parametrize(
+    "messages",
+    [
+        "hello",
+        [5],
+        None,
+        [{"role": "user"}],
+        {"role": "user", "content": "x"},
+        [],
+        [{"role": "system", "content": "x"}],
+    ],
+)
+def test_a_conversation_that_asks_nothing_is_refused(messages: Any) -> None:
+    """By name, too; no model could answer it."""
     graph, _ = finished()
     with pytest.raises((InvalidStateError, InvalidProblemError), match="conversation"):
         graph.update_state(before(graph, "draft").config, {"conversation": messages})
@@ -210,6 +221,8 @@ def test_a_thread_without_a_run_has_nothing_to_edit() -> None:
         graph.update_state(thread(), {"reward": 0.5}, as_node="score")
     with pytest.raises(InvalidProblemError, match="pass `problem`"):
         graph.invoke(None, graph.update_state(thread(), {"reward": 0.5}, as_node="draft"))
+    with pytest.raises(InvalidProblemError, match="pass `problem`"):
+        graph.invoke(None, graph.update_state(thread(), {"steps": []}, as_node="draft"))
 
 
 def test_a_finished_run_edited_as_json_shows_records() -> None:

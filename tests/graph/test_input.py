@@ -2,14 +2,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
-from rsd_graph import Generation, RSDSettings, build_rsd_graph, create_rsd_graph
+from rsd_graph import Generation, RSDSettings, Score, TokenUsage, build_rsd_graph, create_rsd_graph
 from rsd_graph.errors import InvalidProblemError, ModelError, ModelUnreachableError, RewardError
+from rsd_graph.models.llamacpp import LlamaCpp
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.graph.scripts import KEEP, step, thread
 
@@ -226,3 +228,45 @@ def test_a_generation_of_wrong_parts_is_named(generation: Generation, message: s
     graph = create_rsd_graph(model, model, ScriptedReward([KEEP]))
     with pytest.raises(ModelError, match=rf"odd returned a Generation that is wrong: {message}"):
         graph.invoke({"problem": "p"})
+
+
+@pytest.mark.parametrize(
+    "message", [RemoveMessage(id="1"), HumanMessage([{"text": "a block without a type"}])], ids=["removal", "block"]
+)
+def test_a_message_that_no_server_takes_is_named(message: BaseMessage) -> None:
+    """In one line, before a server is asked."""
+    given: Any = {"problem": "p", "history": [message]}
+    model = LlamaCpp("http://127.0.0.1:1")
+    graph = create_rsd_graph(model, model, ScriptedReward([KEEP]))
+    with pytest.raises(InvalidProblemError, match="the conversation cannot be sent to a model"):
+        graph.invoke(given)
+
+
+def test_parts_of_a_record_may_be_plain() -> None:
+    """A dict for the usage, any iterable of log-probabilities, NumPy's strings: the records hold the real ones."""
+    plain: Any = Generation(np.str_("a"), "eos", usage={"prompt": 3}, logprobs=(each for each in [-0.5]))  # type: ignore[arg-type]
+
+    class PlainReward:
+        name = "plain"
+
+        async def score(self, *_: Any) -> list[Score]:
+            return [Score(0.9, usage={"prompt": 5})]  # type: ignore[arg-type]
+
+    graph = create_rsd_graph(ScriptedModel([plain]), ScriptedModel([plain]), PlainReward())
+    out = graph.invoke({"problem": "p"})
+    assert (out["usage"].draft, out["usage"].reward) == (TokenUsage(3, 0, 1), TokenUsage(5))
+    assert type(out["steps"][0].text) is str
+
+
+def test_a_score_of_wrong_parts_is_named() -> None:
+    """With the reward's name."""
+
+    class OddReward:
+        name = "odd"
+
+        async def score(self, *_: Any) -> list[Score]:
+            return [Score(0.9, usage={"prompt": -1})]  # type: ignore[arg-type]
+
+    model = ScriptedModel([step("a")])
+    with pytest.raises(RewardError, match=r"odd returned a Score that is wrong: usage\.prompt"):
+        create_rsd_graph(model, model, OddReward()).invoke({"problem": "p"})

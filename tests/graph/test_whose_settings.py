@@ -166,6 +166,9 @@ def test_a_parents_key_reaches_a_grandchild_and_a_call_inside_a_node(schema: Any
         return parent_of(lambda state: {"response": child.invoke({"problem": state["problem"]}, **call)["response"]})
 
     assert calling().invoke({"problem": "p"}, context=context)["response"] == "a\n\na"
+    assert calling(config={"configurable": {"thread_id": "own"}}).invoke({"problem": "p"}, context=context)[
+        "response"
+    ] == ("a\n\na")
     assert calling(context={}).invoke({"problem": "p"}, context=context)["response"] == "a\n\na"
     assert calling(context={"max_steps": 3}).invoke({"problem": "p"}, context=context)["response"] == "a\n\na\n\na"
 

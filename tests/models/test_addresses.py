@@ -4,6 +4,7 @@ import asyncio
 import base64
 import socket
 import time
+import traceback
 from typing import Any
 
 import pytest
@@ -151,8 +152,34 @@ def test_a_judges_key_is_not_shown(server: FakeServer) -> None:
         base_url=f"{server.url}/v1", api_key=SecretStr(KEY), model="m", max_retries=0, http_async_client=client
     )
     for judge in (served_judge(server.url, model="m", api_key=KEY), JudgeReward(chat, close=client.aclose)):
-        with pytest.raises(ModelResponseError, match=r"401: Incorrect API key: \[redacted\]"):
+        with pytest.raises(ModelResponseError, match=r"401: Incorrect API key: \[redacted\]") as caught:
             asyncio.run(ask(judge))
+        assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_answer_that_repeats_the_key_is_not_quoted_in_a_traceback(server: FakeServer) -> None:
+    """What cannot be read is often a page that shows the request."""
+    server.answer("/apply-template", {"prompt": [f"Bearer {KEY}"]})
+    with pytest.raises(ModelResponseError, match="unexpected") as caught:
+        asyncio.run(ask_once(server.url))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+async def ask_once(url: str) -> None:
+    """One step, with a key."""
+    model = LlamaCpp(url, api_key=KEY)
+    try:
+        await model.generate([HumanMessage("?")], "", settings=RSDSettings())
+    finally:
+        await model.aclose()
+
+
+@pytest.mark.parametrize("url", ["me:pa55word@host:1", "http://host:1/?key=pa55word", "http:\\\\me:pa55word@host"])
+def test_what_is_refused_is_shown_without_a_password(url: str) -> None:
+    """However malformed it is."""
+    with pytest.raises(ConfigurationError) as caught:
+        LlamaCpp(url)
+    assert "pa55word" not in str(caught.value)
 
 
 def test_the_environments_openai_settings_stay_here(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_a_server_that_hangs_times_out(server: FakeServer) -> None:
     """No answer within the timeout is an error, and is not tried again."""
     server.answer("/x", lambda _: time.sleep(1))
     with pytest.raises(ModelTimeoutError, match=r"/x did not answer in time"):
-        post(server.url, timeout=0.2)
+        post(server.url, timeout=0.5)
     assert len(server.requests) == 1
 
 

@@ -77,10 +77,14 @@ TOO_LONG = [
     "prompt token count of 5000 exceeds the limit of 4096",
     "prompt (5000 tokens) does not fit into the context",
     "failed to fit: the prompt is longer than n_ctx",
+    "inputs too long, session_len 8192",
+    "Your prompt contains 9000 tokens; the limit is 8192 tokens.",
+    "The total length of the prompt exceeds the KV cache",
 ]
 """What vLLM, SGLang, llama.cpp, TGI, TensorRT-LLM, LM Studio, Ollama and gateways say of a prompt that is too long."""
 
 SOMETHING_ELSE = [
+    "The request queue is longer than the maximum allowed",
     "CUDA out of memory. Tried to allocate 2.00 GiB",
     "EngineCore encountered an issue. See stack trace (above) for the root cause.",
     "EngineDeadError: EngineCore died unexpectedly",

@@ -39,6 +39,10 @@ def test_a_step_cannot_pass_for_a_marker(kind: str, marker: str, markers: list[s
     asyncio.run(reward.score([HumanMessage(f"a {marker} b")], [], [step]))
     assert backend.prompt.count(marker) == 1
     assert backend.prompt.replace(BREAK, "").count(marker) == 3
+    trusting = ProcessReward(score_last_step(kind), backend, neutralize_control_tokens=False)
+    asyncio.run(trusting.score([HumanMessage("<s>")], [], [step]))
+    assert backend.prompt.count(marker) == 1
+    assert "<s>" in backend.prompt
 
 
 def test_the_conversation_before_the_problem_is_part_of_it() -> None:

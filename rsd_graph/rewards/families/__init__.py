@@ -7,7 +7,7 @@ the right flags and read from its own head.
 import re
 from collections.abc import Sequence
 
-from rsd_graph.control_tokens import neutralize
+from rsd_graph.control_tokens import break_markers
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.families.judge import JUDGE
@@ -68,7 +68,7 @@ def score_last_step(kind: str, **options: float) -> ScoreLastStep:
     known = {name: options[name] for name in chosen.options if name in options}
 
     async def score(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
-        problem, *steps = (neutralize(text, chosen.markers) for text in (problem, *steps))
+        problem, *steps = (break_markers(text, chosen.markers) for text in (problem, *steps))
         return await chosen.score(backend, problem, steps, **known)
 
     return score

@@ -4,8 +4,7 @@ The solution is an assistant's turn in which each step ends with the token `<ext
 that token; the reward is the softmax probability of the second. https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B
 
 The authors read all steps' rewards from one pass over the whole conversation; the newest step's reward needs only
-what precedes its token. A step that itself contains `<extra_0>` is encoded as the authors would, and the last one is
-read.
+what precedes its token.
 """
 
 import json
@@ -51,6 +50,7 @@ QWEN_PRM = Family(
     score=qwen_prm,
     names=r"qwen2\.5-math-(prm|7b-prm800k)",
     head=("score.0", "score.2"),
+    markers=(MARKER,),
     vllm_flags=("--hf-overrides", json.dumps({"architectures": [LAST_STEP]})),
     vllm_architectures={LAST_STEP: f"rsd_graph.vllm_plugin.architectures:{LAST_STEP}"},
 )
