@@ -7,12 +7,16 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 
+_OTHER_CHANNELS = re.compile(r"<\|channel\|>\s*(?:analysis|commentary)\b.*?(?=<\|channel\|>\s*final\b|\Z)", re.DOTALL)
+"""What gpt-oss writes before its final channel (https://cookbook.openai.com/articles/openai-harmony)."""
+
 
 def without_thoughts(response: str) -> str:
-    """The response outside of `<think>...</think>`, nested or not.
+    """The response outside of `<think>...</think>`, nested or not, and outside of gpt-oss's analysis channel.
 
     A closing tag without an opening one ends a thought that the prompt began; one that is never closed is cut off.
     """
+    response = _OTHER_CHANNELS.sub("", response)
     kept: list[str] = []
     depth = start = 0
     for tag in _TAG.finditer(response):

@@ -73,7 +73,8 @@ class Retrier:
         def wait(state: RetryCallState) -> float:
             if state.attempt_number % servers or not WAITING:
                 return 0.0
-            return max(backoff(state), _least_wait(_error(state)))
+            left = self._policy.patience - (state.seconds_since_start or 0.0)
+            return min(max(backoff(state), _least_wait(_error(state))), max(left, 0.0))
 
         def stop(state: RetryCallState) -> bool:
             nonlocal failures, drops

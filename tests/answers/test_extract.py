@@ -135,3 +135,10 @@ def test_any_text_can_be_read(response: str) -> None:
     """No text makes extraction fail."""
     extract_answer(response)
     extract_answer(f"<think>{response}</think> The answer is {response}")
+
+
+def test_the_analysis_channel_is_no_answer() -> None:
+    """What gpt-oss thinks before its final channel."""
+    said = "<|channel|>analysis<|message|>Perhaps \\boxed{3}?<|end|><|start|>assistant"
+    assert extract_answer(f"{said}<|channel|>final<|message|>It is \\boxed{{4}}.") == "4"
+    assert extract_answer(said) is None

@@ -133,6 +133,16 @@ def test_it_waits_once_all_places_were_asked(monkeypatch: pytest.MonkeyPatch) ->
     assert time.monotonic() - began >= 0.05
 
 
+def test_no_wait_is_longer_than_the_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the server asks for: the test would take a minute otherwise."""
+    monkeypatch.setattr(retries, "WAITING", True)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.0)
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailableError):
+        ask([busy(60.0)] * 9, has_answered=True, patience=0.1)
+    assert time.monotonic() - began < 30
+
+
 def test_a_server_that_never_answered_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its address may be wrong: the attempts count, not the patience."""
     monkeypatch.setattr(retries, "WAITING", True)
