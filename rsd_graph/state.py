@@ -101,8 +101,8 @@ class Usage:
     target: Tokens = field(default_factory=TokenUsage)
     reward: Tokens = field(default_factory=TokenUsage)
     discarded: Count = 0
-    """Tokens written and then discarded; the completions of their model include them. They are the draft's, and those of
-    the target which a wrapper of `rsd_graph.latency` had it write in vain."""
+    """Tokens written and then discarded; the completions of their model include them. They are the draft's, and with
+    wrappers of `rsd_graph.latency` the target's too."""
     question: Count = 0
     """Prompt tokens of the bare conversation, before any step: what a single model would have read once."""
     response: Count = 0
@@ -151,8 +151,8 @@ class Score:
     """In [0, 1]; higher is better."""
     usage: Tokens = field(default_factory=TokenUsage)
     gated: bool = False
-    """Whether a gate let the step pass, because the draft was sure enough (`rsd_graph.latency.gate`): the reward is then
-    `GATE_REWARD`, for the decision alone, and the step has none."""
+    """Whether a gate let the step pass unscored (`rsd_graph.latency.gate`): the reward is then `GATE_REWARD`, for the
+    decision alone, and the step has none."""
 
     def __post_init__(self) -> None:
         _set_plain(self, "reward")
