@@ -21,7 +21,7 @@ import typer.models
 from pydantic import BaseModel
 
 from rsd_graph.cli import app
-from rsd_graph.config import Config, ModelConfig, RewardConfig, ServeConfig
+from rsd_graph.config import Config, LatencyConfig, ModelConfig, RewardConfig, ServeConfig, TargetConfig
 from rsd_graph.presets import PRESETS
 from rsd_graph.settings import RSDSettings
 
@@ -145,9 +145,11 @@ def _shown_default(parameter: Parameter, info: Any) -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "settings": lambda: fields(RSDSettings),
-    "top": lambda: fields(Config, {"draft", "target", "reward", "serve", "settings"}),
+    "top": lambda: fields(Config, {"draft", "target", "reward", "latency", "serve", "settings"}),
     "model": lambda: fields(ModelConfig),
     "reward": lambda: fields(RewardConfig, ModelConfig.model_fields),
+    "target": lambda: fields(TargetConfig, ModelConfig.model_fields),
+    "latency": lambda: fields(LatencyConfig),
     "serve": lambda: fields(ServeConfig),
     "presets": presets,
     "commands": commands,

@@ -2,7 +2,7 @@
 
     async with assemble(load_config(None)) as models:
         await models.start()
-        graph = create_rsd_graph(models.draft, models.target, models.reward)
+        graph = create_rsd_graph(*models.faster)
 
 `await models.start()` may be left out: what runs in this process is then loaded by the first step.
 """
@@ -19,6 +19,7 @@ from rsd_graph._internal.progress import Progress
 from rsd_graph.config import Config, ResolvedModel, RewardConfig, Role
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError, ModelUnreachableError
+from rsd_graph.latency import faster
 from rsd_graph.models.discovery import is_llamacpp, model_card
 from rsd_graph.models.http import ModelCard
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
@@ -47,11 +48,13 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Draft, target and reward, ready for `create_rsd_graph`."""
+    """Draft, target and reward."""
 
     draft: StepGenerator
     target: StepGenerator
     reward: RewardModel
+    faster: tuple[StepGenerator, StepGenerator, RewardModel]
+    """All three, ready for `create_rsd_graph`: in the wrappers that `[latency]` asks for."""
     parameters: Parameters | None
     """The models' sizes, if all are known."""
     running: Sequence[Lifecycle]
@@ -90,7 +93,15 @@ async def assemble(config: Config, *, slots: int = 8, progress: Progress | None 
         reward = await build.reward(target.model)
         sizes = [each.parameters for each in (draft, target, reward) if each.parameters is not None]
         parameters = Parameters(*sizes) if len(sizes) == len((draft, target, reward)) else None
-        yield Assembly(draft.model, target.model, reward.model, parameters, build.running, build.running[generators:])
+        plain = (draft.model, target.model, reward.model)
+        yield Assembly(*plain, _faster(config, *plain), parameters, build.running, build.running[generators:])
+
+
+def _faster(
+    config: Config, draft: StepGenerator, target: StepGenerator, reward: RewardModel
+) -> tuple[StepGenerator, StepGenerator, RewardModel]:
+    asked = config.latency
+    return faster(draft, target, reward, ahead=config.goes_ahead, warm=asked.warm, gate=asked.gate, hedge=asked.hedge)
 
 
 @dataclass(frozen=True, slots=True)

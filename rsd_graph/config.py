@@ -42,7 +42,7 @@ Role = Literal["draft", "target", "reward"]
 ROLES: tuple[Role, ...] = ("draft", "target", "reward")
 PORTS: dict[Role, int] = {"draft": 8000, "target": 8001, "reward": 8002}
 
-ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port"}
+ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port", "speculative"}
 """Keys of models that are started here."""
 RESERVED_FLAGS = {"--host", "--port", "--api-key", "--model", "--served-model-name"}
 
@@ -201,6 +201,18 @@ def _from_environment(variable: str) -> str:
     return key
 
 
+class TargetConfig(ModelConfig):
+    """The target, with what only a target can have."""
+
+    speculative: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens that the draft model proposes to the target's own engine, which verifies them in one pass: "
+        "vLLM's `--speculative-config`. The engine loads the draft's `model` beside the target; both need vocabularies "
+        "of the same size.",
+    )
+
+
 class RewardConfig(ModelConfig):
     """The reward: the draft's confidence, a process reward model, or a chat model as judge."""
 
@@ -285,6 +297,33 @@ class RewardConfig(ModelConfig):
         return kind or "judge"
 
 
+class LatencyConfig(BaseModel):
+    """What makes one run shorter: the wrappers of `rsd_graph.latency`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    ahead: bool | None = Field(
+        default=None,
+        description="Whether the draft writes the next step while this one is scored; by default where both the draft "
+        "and the reward are on servers.",
+    )
+    warm: bool = Field(
+        default=False, description="Whether the target reads accepted steps at once, rather than when it is needed."
+    )
+    gate: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="The draft's confidence from which on a step is accepted unscored. This changes decisions.",
+    )
+    hedge: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="The draft's confidence below which the target starts on a step while it is scored.",
+    )
+
+
 class ServeConfig(BaseModel):
     """How `rsd serve` listens and logs, and how engines in this process share a GPU."""
 
@@ -340,8 +379,9 @@ class Config(BaseModel):
         description="Where a `model` runs: on a server that `rsd serve` starts, or in this process by vLLM.",
     )
     draft: ModelConfig = Field(default_factory=ModelConfig, description="The model that proposes every step.")
-    target: ModelConfig = Field(default_factory=ModelConfig, description="The model that rewrites rejected steps.")
+    target: TargetConfig = Field(default_factory=TargetConfig, description="The model that rewrites rejected steps.")
     reward: RewardConfig = Field(default_factory=RewardConfig, description="What scores the draft's steps.")
+    latency: LatencyConfig = Field(default_factory=LatencyConfig, description="What makes one run shorter.")
     serve: ServeConfig = Field(default_factory=ServeConfig, description="How model servers are run.")
     settings: RSDSettings = Field(default_factory=RSDSettings, description="The settings of the runs.")
 
@@ -351,6 +391,22 @@ class Config(BaseModel):
             if given := sorted({"gpus", "tensor_parallel", "port"} & self.role(role).model_fields_set):
                 raise ValueError(f"{role}.{given[0]}: engines in this process share one GPU; `rsd serve` uses several")
         return self
+
+    @model_validator(mode="after")
+    def _speculates_with_the_draft(self) -> "Config":
+        if self.target.speculative and not self.draft.model:
+            raise ValueError("target.speculative: the target's engine loads the draft too: name its `model` in [draft]")
+        return self
+
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether the draft writes the next step while this one is scored.
+
+        Models in this process take turns: there is nothing to gain, and the turn that a rejection wastes is lost.
+        """
+        if self.latency.ahead is not None:
+            return self.latency.ahead
+        return self.resolve("draft").served and self.resolve("reward").served
 
     def role(self, role: Role) -> ModelConfig:
         """The model in this role, as the file describes it."""

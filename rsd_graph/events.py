@@ -32,7 +32,10 @@ class Proposed(TypedDict):
 
 
 class Scored(TypedDict):
-    """The reward model has scored the candidate, in [0, 1]; `reward` is None if there was nothing to score."""
+    """The reward model has scored the candidate, in [0, 1].
+
+    `reward` is None if there was nothing to score; or, if the candidate is accepted, if a gate let it pass unscored.
+    """
 
     event: Literal["scored"]
     step: int

@@ -1,7 +1,7 @@
 """How any model is asked for the next step: the conversation, the text so far, a seed and a token limit."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from inspect import isawaitable
 
@@ -13,12 +13,33 @@ from rsd_graph.errors import ModelError, describe
 from rsd_graph.events import unshown
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, prefix
+from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, prefix
 
 BYTES_PER_TOKEN = 4
 """How long a token is taken to be where a model reports no count: about what English text comes to."""
 
 _generation = TypeAdapter(Generation)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call of `StepGenerator.generate`: all that decides its answer."""
+
+    messages: Sequence[BaseMessage]
+    response: str
+    settings: RSDSettings
+
+
+def request(role: Author, conversation: Sequence[BaseMessage], steps: Sequence[Step], settings: RSDSettings) -> Request:
+    """How the model in this role is asked for the step after `steps`, within the tokens that the run has left."""
+    left = settings.max_tokens - tokens_in(steps)
+    own = settings.model_copy(
+        update={
+            "max_step_tokens": max(1, min(settings.max_step_tokens, left)),
+            "seed": _sampling_seed(settings.seed, role, len(steps)),
+        }
+    )
+    return Request(conversation, prefix(steps, settings.delimiter), own)
 
 
 async def propose(
@@ -29,15 +50,9 @@ async def propose(
     settings: RSDSettings,
 ) -> Generation:
     """Have the model write the step after `steps`, within the tokens that the run has left."""
-    left = settings.max_tokens - tokens_in(steps)
-    own = settings.model_copy(
-        update={
-            "max_step_tokens": max(1, min(settings.max_step_tokens, left)),
-            "seed": _sampling_seed(settings.seed, role, len(steps)),
-        }
-    )
+    asked = request(role, conversation, steps, settings)
     with unshown():
-        answer = model.generate(conversation, prefix(steps, settings.delimiter), settings=own)
+        answer = model.generate(asked.messages, asked.response, settings=asked.settings)
         if not isawaitable(answer):
             raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
         generations = await answer
@@ -112,3 +127,12 @@ def blanks_at_end(steps: Sequence[Step]) -> int:
 def stuck(steps: Sequence[Step]) -> bool:
     """Whether the models have written nothing for so long that they are not going to."""
     return blanks_at_end(steps) >= MAX_BLANK_STEPS
+
+
+def limit_reached(steps: Sequence[Step], settings: RSDSettings) -> Stop | None:
+    """The limit that ends a run with these steps; None if it continues."""
+    if stuck(steps):
+        return "no_progress"
+    if tokens_in(steps) >= settings.max_tokens:
+        return "max_tokens"
+    return "max_steps" if len(steps) >= settings.max_steps else None

@@ -31,6 +31,10 @@ MAX_BLANK_STEPS = 10
 """Blank steps in a row that end a run. Up to there the models are shown each blank step, and may write on after it."""
 
 
+GATE_REWARD = 1.0
+"""What stands for the reward of a step that a gate lets pass, when the graph decides."""
+
+
 def _storable(text: str) -> str:
     text.encode()  # a ValueError where there is an unpaired surrogate
     return str(text)  # NumPy's strings are a subclass
@@ -97,7 +101,8 @@ class Usage:
     target: Tokens = field(default_factory=TokenUsage)
     reward: Tokens = field(default_factory=TokenUsage)
     discarded: Count = 0
-    """Draft tokens written and then discarded; `draft.completion` includes them."""
+    """Tokens written and then discarded; the completions of their model include them. They are the draft's, and with
+    wrappers of `rsd_graph.latency` the target's too."""
     question: Count = 0
     """Prompt tokens of the bare conversation, before any step: what a single model would have read once."""
     response: Count = 0
@@ -147,6 +152,9 @@ class Score:
     reward: Reward
     """In [0, 1]; higher is better."""
     usage: Tokens = field(default_factory=TokenUsage)
+    gated: bool = False
+    """Whether a gate let the step pass unscored (`rsd_graph.latency.gate`): the reward is then `GATE_REWARD`, for the
+    decision alone, and the step has none."""
 
     def __post_init__(self) -> None:
         _set_plain(self, "reward")
@@ -163,7 +171,8 @@ class Step:
     text: Text
     author: Author
     reward: Reward | None = None
-    """Reward of the *draft's* proposal for this step, even if the target then rewrote it; None if it was not scored."""
+    """Reward of the *draft's* proposal for this step, even if the target then rewrote it; None if it was not scored: it
+    was blank, or, if it was kept, a gate let it pass."""
     finish: Finish = "delimiter"
     tokens: Count = 0
     """Tokens that its author wrote for it; 0 if the backend does not report them."""
@@ -264,6 +273,13 @@ class RSDState(RSDInput, RSDOutput):
     """Who wrote `proposal`."""
     reward: Reward | None
     """Reward of the draft's proposal; None if it was not scored."""
+    gated: bool
+    """Whether `reward` is only what a gate said; missing in runs without a gate."""
+
+
+def passed_gate(state: RSDState) -> bool:
+    """Whether nobody has scored the proposal. An edit that gives it another reward has."""
+    return state.get("gated", False) and state["reward"] == GATE_REWARD
 
 
 def no_steps() -> dict[str, Any]:

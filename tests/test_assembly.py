@@ -175,3 +175,22 @@ def test_a_key_reaches_the_server(server: FakeServer, monkeypatch: pytest.Monkey
     with pytest.raises(ConfigurationError, match="RSD_TEST_KEY"):
         assembled({"draft": {"url": server.url, "api_key_env": "RSD_TEST_KEY"}})
     assert server.requests == []
+
+
+def test_runs_get_the_models_in_the_wrappers_that_the_configuration_asks_for(server: FakeServer) -> None:
+    """And whoever asks a model by itself gets it plain; by default nothing wraps a model in this process."""
+    models = assembled({})
+    assert models.faster == (models.draft, models.target, models.reward)
+    server.answer("/v1/models", PRM)
+    served = {role: {"url": server.url} for role in ("draft", "target", "reward")}
+    models = assembled(served)
+    assert isinstance(models.draft, VLLM)
+    assert isinstance(models.reward, ProcessReward)
+    draft, target, reward = models.faster
+    assert (draft is models.draft, target is models.target, reward is models.reward) == (False, True, False)
+    assert (draft.name, reward.name) == (models.draft.name, models.reward.name)
+    models = assembled({**served, "latency": {"ahead": False}})
+    assert models.faster == (models.draft, models.target, models.reward)
+    models = assembled({**served, "latency": {"ahead": False, "warm": True, "gate": 0.99, "hedge": 0.2}})
+    assert models.faster[0] is models.draft
+    assert models.faster[1] is not models.target

@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 
 from rsd_graph import RSDSettings
-from rsd_graph.config import ROLES, Config, ModelConfig, RewardConfig, Role, ServeConfig, load_config
+from rsd_graph.config import (
+    ROLES,
+    Config,
+    LatencyConfig,
+    ModelConfig,
+    RewardConfig,
+    Role,
+    ServeConfig,
+    TargetConfig,
+    load_config,
+)
 from rsd_graph.errors import ConfigurationError
 
 
@@ -219,7 +229,7 @@ def test_a_table_for_another_engine_drops_the_presets_engine_keys() -> None:
 
 def test_every_key_is_described() -> None:
     """The reference and Studio's form show the descriptions."""
-    models = (Config, ModelConfig, RewardConfig, ServeConfig, RSDSettings)
+    models = (Config, ModelConfig, TargetConfig, RewardConfig, LatencyConfig, ServeConfig, RSDSettings)
     missing = [
         f"{model.__name__}.{name}"
         for model in models
@@ -303,3 +313,36 @@ def test_a_key_that_cannot_be_one_is_named_by_its_variable(key: str, monkeypatch
     assert key not in str(caught.value)
     monkeypatch.setenv("RSD_API_KEY", "secret\n")
     assert load_config(None).serve.api_key == "secret"
+
+
+SERVER = {"url": "http://127.0.0.1:9000"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "ahead"),
+    [
+        ({}, False),
+        ({"draft": SERVER, "reward": SERVER}, True),
+        ({"preset": "qwen2.5-math-7b"}, True),
+        ({"preset": "qwen2.5-math-7b", "mode": "offline"}, False),
+        ({"draft": SERVER}, False),
+        ({"draft": SERVER, "reward": {"kind": "trained"}}, False),
+        ({"reward": {**SERVER, "kind": "skywork"}}, False),
+        ({"draft": SERVER, "reward": SERVER, "latency": {"ahead": False}}, False),
+        ({"latency": {"ahead": True}}, True),
+    ],
+)
+def test_the_draft_goes_ahead_where_it_can(tables: dict[str, Any], ahead: bool) -> None:
+    """By default on servers only: models in this process take turns."""
+    assert load_config(None, tables).goes_ahead == ahead
+
+
+def test_a_target_speculates_with_a_draft_that_has_a_name() -> None:
+    """Its engine loads the draft's weights; a target elsewhere was started by somebody else."""
+    with pytest.raises(ConfigurationError, match=r"target\.speculative: .* name its `model` in \[draft\]"):
+        load_config(None, {"target": {"model": "t-7b", "speculative": 5}})
+    with pytest.raises(ConfigurationError, match="`speculative`: for a model that is started here"):
+        load_config(None, {"draft": {"model": "d-1b"}, "target": {**SERVER, "speculative": 5}})
+    with pytest.raises(ConfigurationError, match="speculative"):
+        load_config(None, {"target": {"model": "t-7b"}, "draft": {"model": "d-1b", "speculative": 5}})
+    assert load_config(None, {"preset": "llama-3-70b", "target": {"speculative": 5}}) is not None

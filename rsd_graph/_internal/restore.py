@@ -46,6 +46,7 @@ class Records(TypedDict, total=False):
     proposal: Generation | None
     author: Author
     reward: Reward | None
+    gated: bool
 
 
 _adapter = TypeAdapter(Records)

@@ -18,14 +18,18 @@ from rsd_graph._internal.restore import edited, restored
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
 from rsd_graph.next_step import conversation
 from rsd_graph.question import KEYS, read_question
+from rsd_graph.run_scope import Moment, RunScope, at
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
-from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
+from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, Usage, no_steps
 
 RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
 """More supersteps than any run can take: four nodes per step."""
 
 CHOICE = "__rsd_choice"
 """Where a run's configuration holds what its own call chose."""
+
+SCOPE = "__rsd_scope"
+"""Where it holds what was started early for its own call."""
 
 OPENED = {"conversation", "steps", "usage", "stop", "proposal", "reward"}
 """What the state of every run holds: without it, there is nothing to resume or to edit."""
@@ -82,14 +86,16 @@ class Node(Runnable[RSDState, Update]):
         taken: Update = {key: None for key in KEYS if key in state} if self._takes_input else {}
         if not taken and not state.keys() >= OPENED:
             raise InvalidProblemError("there is no run to resume: pass `problem`, a text, or `messages`")
+        scope = _scope(config)
         try:
-            update = await self._function(state, settings)
+            with at(Moment(state.get("steps", ()), settings, scope)):
+                update = await self._function(state, settings)
         except Exception as error:
             with contextlib.suppress(AttributeError, TypeError):  # an exception of a class with slots
                 error.steps = () if taken else state["steps"]  # type: ignore[attr-defined]  # else an earlier run's
             raise
         chosen = {} if state.get("settings") == settings else {"settings": settings}
-        return {**taken, **update, **chosen}
+        return {**taken, **_with_spent(scope, update, state), **chosen}
 
     def invoke(
         self,
@@ -135,6 +141,19 @@ def _choice(config: RunnableConfig | None) -> Choice:
     return choice
 
 
+def _scope(config: RunnableConfig | None) -> RunScope:
+    scope: RunScope = (config or {}).get("configurable", {})[SCOPE]
+    return scope
+
+
+def _with_spent(scope: RunScope, update: Update, state: Mapping[str, Any]) -> Update:
+    """The update, with what was spent on work that no step used. A run that stops needs no work ahead."""
+    if update.get("stop"):
+        scope.end()
+    spent = scope.spent()
+    return update if spent == Usage() else {**update, "usage": update.get("usage", state.get("usage", Usage())) + spent}
+
+
 class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]):
     """A compiled graph that checks what it is given, and ends by its own limits, never by `recursion_limit`.
 
@@ -154,8 +173,8 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         **kwargs: Any,
     ) -> Iterator[Any]:
         """See LangGraph."""
-        given, config, context = self._call(input, config, context)
-        return super().stream(given, config, context=context, **kwargs)
+        given, called, context = self._call(input, config, context)
+        return _closing(super().stream(given, called, context=context, **kwargs), _scope(called))
 
     async def astream(
         self,
@@ -166,9 +185,10 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """See LangGraph."""
-        given, config, context = self._call(input, config, context)
-        async for chunk in super().astream(given, config, context=context, **kwargs):
-            yield chunk
+        given, called, context = self._call(input, config, context)
+        with contextlib.closing(_scope(called)):
+            async for chunk in super().astream(given, called, context=context, **kwargs):
+                yield chunk
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002  # LangChain's
         """What `as_tool` asks for."""
@@ -194,7 +214,7 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         called: Any = {
             **(config or {}),
             "recursion_limit": RECURSION_LIMIT,
-            "configurable": {**configurable, CHOICE: choice},
+            "configurable": {**configurable, CHOICE: choice, SCOPE: RunScope()},
         }
         return self._opened(given, choice), called, RSDSettings(**own) if own else None
 
@@ -222,6 +242,11 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         if edit.as_node in {START, "__input__"}:
             return edit._replace(values=self._opened(edit.values, Choice({}, self.builder.defaults)))
         return edit._replace(values=edited(edit.values))
+
+
+def _closing(chunks: Iterator[Any], scope: RunScope) -> Iterator[Any]:
+    with contextlib.closing(scope):
+        yield from chunks
 
 
 def _passed(context: object) -> Mapping[str, Any]:

@@ -121,7 +121,7 @@ async def _solve(problem: str, config: Config, view: View) -> Any:
         try:
             await models.start()
             view.started()
-            graph = create_rsd_graph(models.draft, models.target, models.reward)
+            graph = create_rsd_graph(*models.faster)
             output: Any = None
             started = time.monotonic()
             async for mode, chunk in graph.astream(

@@ -118,8 +118,9 @@ class TerminalView:
             self._out.print(plain(ENDINGS[output["stop"]], "yellow"))
         self._out.print(Text.assemble(("answer  ", "dim"), plain(output["answer"] or "none found", "bold green")))
         facts = [
-            f"{usage.draft.completion} draft tokens ({usage.discarded} discarded)",
+            f"{usage.draft.completion} draft tokens",
             f"{usage.target.completion} target tokens",
+            f"{usage.discarded} discarded",
             f"{result.seconds:.1f} s",
             f"{by_draft} of {len(output['steps'])} steps by the draft",
         ]

@@ -6,9 +6,9 @@ from typing import Any
 from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
 from rsd_graph.events import emit, show
-from rsd_graph.next_step import blanks_at_end, is_blank, stuck, tokens_in
+from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id
+from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
 
 def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
@@ -22,7 +22,7 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
             step = Step(
                 text=proposal.text,
                 author=state["author"],
-                reward=state["reward"],
+                reward=None if passed_gate(state) else state["reward"],
                 finish=proposal.finish,
                 tokens=proposal.usage.completion,
             )
@@ -60,11 +60,7 @@ def _rejected(state: RSDState, settings: RSDSettings) -> bool:
 def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSettings) -> Stop | None:
     if proposal is None or proposal.finish == "eos":
         return "eos"
-    if stuck(steps):
-        return "no_progress"
-    if tokens_in(steps) >= settings.max_tokens:
-        return "max_tokens"
-    return "max_steps" if len(steps) >= settings.max_steps else None
+    return limit_reached(steps, settings)
 
 
 def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str, message_id: str) -> None:

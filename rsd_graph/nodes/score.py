@@ -40,8 +40,13 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
         accepted = accepts(verdict.reward, settings, index)
-        emit({"event": "scored", "step": index, "reward": verdict.reward, "accepted": accepted})
-        return {"reward": verdict.reward, "usage": state["usage"] + Usage(reward=verdict.usage)}
+        shown = None if verdict.gated else verdict.reward
+        emit({"event": "scored", "step": index, "reward": shown, "accepted": accepted})
+        return {
+            "reward": verdict.reward,
+            "usage": state["usage"] + Usage(reward=verdict.usage),
+            **({"gated": verdict.gated} if verdict.gated or state.get("gated") else {}),
+        }
 
     return score
 

@@ -5,12 +5,13 @@ memory is left. The memory that the weights on a GPU leave free is shared evenly
 caches.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import join
 
-from rsd_graph.config import PORTS, ROLES, Config, ModelConfig, RewardConfig, Role
+from rsd_graph.config import PORTS, ROLES, Config, ModelConfig, RewardConfig, Role, TargetConfig
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.rewards.families import FAMILIES
 from rsd_graph.serving.gpus import GPU, IN_ORDER
@@ -75,7 +76,9 @@ def plan(config: Config, gpus: Sequence[GPU]) -> list[ServerPlan]:
     if len(set(addresses)) < len(addresses):
         raise ConfigurationError(f"two models have the same port: {', '.join(addresses)}")
     models = {role: config.role(role) for role in roles}
-    allocated = allocate(models, gpus) if gpus else {role: _as_given(model) for role, model in models.items()}
+    allocated = (
+        allocate(models, gpus, config.draft) if gpus else {role: _as_given(model) for role, model in models.items()}
+    )
     return [_server(config, role, url, allocated[role]) for role, url in zip(roles, addresses, strict=True)]
 
 
@@ -106,15 +109,22 @@ class _Tenant:
         return weights + OVERHEAD_GIB + max(LEAST_CACHE_GIB, LEAST_CACHE_SHARE * weights)
 
 
-def allocate(models: Mapping[Role, ModelConfig], gpus: Sequence[GPU]) -> dict[Role, Allocation]:
+def allocate(
+    models: Mapping[Role, ModelConfig], gpus: Sequence[GPU], draft: ModelConfig | None = None
+) -> dict[Role, Allocation]:
     """Where each model runs, and its share of the memory there.
+
+    Args:
+        models: To be placed.
+        gpus: What there is.
+        draft: What a target that speculates loads beside itself.
 
     Raises:
         ConfigurationError: they do not fit, or a model's size is not known.
     """
     size = {gpu.index: gpu.gib for gpu in gpus}
     free = {gpu.index: min(USABLE * gpu.gib, gpu.gib if gpu.free is None else gpu.free) for gpu in gpus}
-    tenants = [_Tenant(role, model, _weights_gib(role, model)) for role, model in models.items()]
+    tenants = [_Tenant(role, model, _weights_gib(role, model, draft)) for role, model in models.items()]
     # models with given GPUs come first, then the largest
     for tenant in sorted(tenants, key=lambda tenant: (tenant.model.gpus is None, -tenant.weights)):
         tenant.gpus = _given(tenant, size) if tenant.model.gpus else _fewest(tenant, free, size)
@@ -167,9 +177,15 @@ def _share(tenant: _Tenant, spare: Mapping[int, float], size: Mapping[int, float
     return min((tenant.least(size[index], len(tenant.gpus)) + spare[index]) / size[index] for index in tenant.gpus)
 
 
-def _weights_gib(role: Role, model: ModelConfig) -> float:
+def _weights_gib(role: Role, model: ModelConfig, draft: ModelConfig | None) -> float:
+    """GiB of the weights that an engine loads; 0 where its share of the memory is given."""
     if model.memory is not None:
         return 0.0
+    beside = _size_gib("draft", draft) if draft and speculates(model) else 0.0
+    return _size_gib(role, model) + beside
+
+
+def _size_gib(role: Role, model: ModelConfig) -> float:
     name = model.model or ""
     parameters = model.parameters or _parameters_in(name)
     if parameters is None:
@@ -186,8 +202,25 @@ def _parameters_in(name: str) -> float | None:
     return float(sizes[-1]) * 1e9 if sizes else None
 
 
-def engine_flags(model: ModelConfig, allocation: Allocation) -> list[str]:
-    """Flags that a model's engine takes, on a server or in this process."""
+def speculates(model: ModelConfig) -> int | None:
+    """How many tokens the draft model proposes to this model's own engine; None if it does not."""
+    return model.speculative if isinstance(model, TargetConfig) else None
+
+
+def _speculation(tokens: int, draft: ModelConfig, parallel: int) -> list[str]:
+    """Token-level speculative decoding inside the target's engine: vLLM wants the draft split as the target is."""
+    how = {
+        "method": "draft_model",
+        "model": draft.model,
+        "num_speculative_tokens": tokens,
+        "draft_tensor_parallel_size": parallel,
+        **({"revision": draft.revision} if draft.revision else {}),
+    }
+    return ["--speculative-config", json.dumps(how)]
+
+
+def engine_flags(model: ModelConfig, allocation: Allocation, draft: ModelConfig) -> list[str]:
+    """Flags that a model's engine takes, on a server or in this process. `draft` is what it may speculate with."""
     flags = ["--revision", model.revision] if model.revision else []
     parallel = len(allocation.gpus) or model.tensor_parallel or 1
     if parallel > 1:
@@ -199,6 +232,8 @@ def engine_flags(model: ModelConfig, allocation: Allocation) -> list[str]:
         flags += ["--max-model-len", str(model.context)]
     flags += ["--generation-config", "vllm"]  # the settings say how to sample, not the model's own files
     flags += ["--enable-prefix-caching"]
+    if tokens := speculates(model):
+        flags += _speculation(tokens, draft, parallel)
     if isinstance(model, RewardConfig) and model.resolved_kind in FAMILIES:
         flags += FAMILIES[model.resolved_kind].vllm_flags
     return [*flags, *model.flags]
@@ -213,7 +248,9 @@ def offline_flags(config: Config, role: Role, gpus: Sequence[GPU]) -> list[str]:
     models = {each: config.role(each) for each in ROLES if config.role(each).managed}
     if config.serve.sleep:
         models = {role: models[role]}
-    return engine_flags(models[role], allocate(models, gpus[:1])[role] if gpus else _as_given(models[role]))
+    draft = config.draft
+    allocation = allocate(models, gpus[:1], draft)[role] if gpus else _as_given(models[role])
+    return engine_flags(models[role], allocation, draft)
 
 
 def _server(config: Config, role: Role, url: str, allocation: Allocation) -> ServerPlan:
@@ -221,6 +258,6 @@ def _server(config: Config, role: Role, url: str, allocation: Allocation) -> Ser
     name = model.model or ""
     address = ["--host", config.serve.host, "--port", str(model.port or PORTS[role])]
     front = ["--enable-prompt-tokens-details"]  # reports cached tokens, except for a reward head
-    command = ("vllm", "serve", name, *address, *front, *engine_flags(model, allocation))
+    command = ("vllm", "serve", name, *address, *front, *engine_flags(model, allocation, config.draft))
     visible = IN_ORDER | {"CUDA_VISIBLE_DEVICES": ",".join(map(str, allocation.gpus))} if allocation.gpus else {}
     return ServerPlan(role, name, url, command, allocation.gpus, visible)

@@ -61,7 +61,7 @@ def test_a_solution_is_shown_step_by_step(server: FakeServer, target: FakeServer
     shown = run.stdout
     order = ["1  draft", "rejected", "2+2 is 5", "1  target", "2+2 is 4", "2  draft", r"so \boxed{4}", "answer  4"]
     assert [shown.index(part) for part in order] == sorted(shown.index(part) for part in order)
-    assert "8 draft tokens (4 discarded) · 4 target tokens" in shown
+    assert "8 draft tokens · 4 target tokens · 4 discarded" in shown
     assert "1 of 2 steps by the draft" in shown
 
 

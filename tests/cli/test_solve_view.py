@@ -105,7 +105,7 @@ def test_the_result_is_an_answer_and_its_cost(capsys: pytest.CaptureFixture[str]
     """Tokens, time and who wrote; and how the cost compares, where the models' sizes are known."""
     view = TerminalView()
     view.result(result())
-    facts = "7 draft tokens (2 discarded) · 3 target tokens · 1.2 s · 1 of 2 steps by the draft"
+    facts = "7 draft tokens · 3 target tokens · 2 discarded · 1.2 s · 1 of 2 steps by the draft"
     assert capsys.readouterr().out == f"answer  4\n        {facts}\n"
     view.result(result(flops=Flops(draft=1e9, target=2e9, reward=0, target_only=4e9)))
     assert capsys.readouterr().out == f"answer  4\n        {facts} · 0.75 times the FLOPs of the target alone\n"

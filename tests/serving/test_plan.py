@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -150,3 +151,28 @@ def test_engines_in_this_process_share_the_first_gpu() -> None:
     assert "0.40" in offline_flags(config, "target", gpus(2))
     asleep = family("qwen2.5-math-7b", mode="offline", serve={"sleep": True})
     assert "0.92" in offline_flags(asleep, "target", gpus(2))
+
+
+def test_a_target_may_speculate_with_the_draft() -> None:
+    """The engine loads the draft's weights beside the target's, split as the target is; there is memory for both."""
+    plain = plan(family("llama-3-70b"), gpus(4))[1]
+    draft, target, _ = plan(family("llama-3-70b", target={"speculative": 5}), gpus(4))
+    assert json.loads(flag(target, "--speculative-config") or "") == {
+        "method": "draft_model",
+        "model": draft.model,
+        "num_speculative_tokens": 5,
+        "draft_tensor_parallel_size": int(flag(target, "--tensor-parallel-size") or 1),
+    }
+    assert flag(plain, "--speculative-config") is None
+    assert flag(draft, "--speculative-config") is None
+    tight = family("llama-3-8b", draft={"model": "d-15b"}, reward={"url": "http://127.0.0.1:1"})
+    assert len(plan(tight, gpus(1))) == 2
+    with pytest.raises(ConfigurationError, match="too small"):
+        plan(family("llama-3-8b", draft={"model": "d-15b"}, target={"speculative": 5}), gpus(1))
+
+
+def test_an_engine_in_this_process_may_speculate_too() -> None:
+    """With the draft's revision, if it has one."""
+    tables = {"target": {"speculative": 3}, "draft": {"revision": "v2"}}
+    flags = offline_flags(family("llama-3-8b", mode="offline", **tables), "target", gpus(1))
+    assert json.loads(flags[flags.index("--speculative-config") + 1])["revision"] == "v2"

@@ -28,6 +28,7 @@ from rsd_graph import (
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ContextOverflowError, ModelError, RSDError
 from rsd_graph.events import RSDEvent
+from rsd_graph.latency import faster
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.rewards.confidence import ConfidenceReward
@@ -151,6 +152,13 @@ def embed_in_a_parent() -> None:
     parent.add_edge("solver", END)
     whole: CompiledStateGraph[Any, Any, Any, Any] = parent.compile()
     whole.invoke({"problem": "p", "answer": None})
+
+
+def make_runs_shorter() -> None:
+    """Models of one's own are wrapped, and go where they went before."""
+    wrapped = faster(Parrot(), Parrot(), Lengths(), ahead=True, warm=True, gate=0.99, hedge=0.3)
+    assert_type(wrapped, tuple[StepGenerator, StepGenerator, RewardModel])
+    create_rsd_graph(*wrapped)
 
 
 def catch_errors() -> Sequence[Step]:

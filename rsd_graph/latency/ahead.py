@@ -1,0 +1,75 @@
+"""*ahead*: the draft writes step i+1 while step i is being scored.
+
+A step that is accepted then takes as long as the slower of draft and reward, rather than both. A rejection ends the
+call at once: its connection is closed, and vLLM stops computing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph.latency.acceptance import is_accepted, steps_with
+from rsd_graph.latency.early import EarlyCall, Pace, answered, only
+from rsd_graph.next_step import Request, request
+from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.run_scope import moment
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Generation, Score, Step, TokenUsage
+
+
+def draft_ahead(draft: StepGenerator, reward: RewardModel) -> tuple[StepGenerator, RewardModel]:
+    """Draft and reward, wrapped: while the reward scores a step, the draft already writes the one after it."""
+    ahead = _AheadDraft(draft)
+    return ahead, _AheadReward(reward, ahead)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _AheadDraft:
+    """The draft; it also names the place of its early calls."""
+
+    model: StepGenerator
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        now = moment()
+        asked = Request(messages, response, settings)
+        return await answered(now.scope if now else None, self, self.model, asked, n, self.pace)
+
+
+@dataclass(frozen=True, slots=True)
+class _AheadReward:
+    """The reward; while it scores, the draft goes ahead."""
+
+    model: RewardModel
+    draft: _AheadDraft
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        now, candidate = moment(), only(candidates)
+        following = steps_with(candidate, now) if now and candidate else None
+        if now is None or candidate is None or following is None:
+            return await self.model.score(messages, steps, candidates)
+        asked = request("draft", messages, following, now.settings)
+        now.scope.leave(self.draft, EarlyCall(self.draft.model, "draft", asked, _read(candidate), self.draft.pace))
+        scores = await self.model.score(messages, steps, candidates)
+        if not is_accepted(scores, now):
+            now.scope.drop(self.draft)
+        return scores
+
+
+def _read(candidate: Generation) -> TokenUsage:
+    """What the draft reads for the step after this one: all of it has just been in its cache."""
+    tokens = candidate.usage.prompt + candidate.usage.completion
+    return TokenUsage(prompt=tokens, cached=tokens)

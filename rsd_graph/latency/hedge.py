@@ -1,0 +1,89 @@
+"""*hedge*: the target starts on a step of which the draft is unsure, alongside the reward model.
+
+If the step is rejected, the target has already begun; if it is accepted, the target's call is ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from langchain_core.messages import BaseMessage
+
+from rsd_graph.latency.acceptance import is_accepted
+from rsd_graph.latency.bound import checked_bound, confidence_in
+from rsd_graph.latency.early import EarlyCall, Pace, answered, only
+from rsd_graph.next_step import Request, request
+from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.rewards.confidence import ConfidenceReward
+from rsd_graph.run_scope import moment
+from rsd_graph.settings import RSDSettings
+from rsd_graph.state import Generation, Score, Step, TokenUsage
+
+
+def hedged(
+    target: StepGenerator, reward: RewardModel, bound: float, *, confidence: RewardModel | None = None
+) -> tuple[StepGenerator, RewardModel]:
+    """Target and reward, wrapped: steps of which the draft is less confident than `bound` start the target at once.
+
+    Args:
+        target: Rewrites rejected steps.
+        reward: Scores them.
+        bound: In [0, 1], compared with the confidence.
+        confidence: As in `gated`.
+
+    Raises:
+        ConfigurationError: the bound is not a number in [0, 1].
+    """
+    early = _HedgedTarget(target)
+    return early, _HedgedReward(reward, early, checked_bound(bound, "hedge"), confidence or ConfidenceReward())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HedgedTarget:
+    """The target; it also names the place of its early calls."""
+
+    model: StepGenerator
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        now = moment()
+        asked = Request(messages, response, settings)
+        return await answered(now.scope if now else None, self, self.model, asked, n, self.pace)
+
+
+@dataclass(frozen=True, slots=True)
+class _HedgedReward:
+    """The reward; while it scores a doubtful step, the target writes it anew."""
+
+    model: RewardModel
+    target: _HedgedTarget
+    bound: float
+    confidence: RewardModel
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    async def score(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
+        now, candidate = moment(), only(candidates)
+        if (
+            now is None
+            or candidate is None
+            or await confidence_in(self.confidence, messages, steps, candidate) >= self.bound
+        ):
+            return await self.model.score(messages, steps, candidates)
+        asked = request("target", messages, now.steps, now.settings)
+        # what it finds in its cache is not known: all counts as read
+        read = TokenUsage(prompt=candidate.usage.prompt)
+        now.scope.leave(self.target, EarlyCall(self.target.model, "target", asked, read, self.target.pace))
+        scores = await self.model.score(messages, steps, candidates)
+        if is_accepted(scores, now):
+            now.scope.drop(self.target)
+        return scores
