@@ -20,7 +20,7 @@ from tests.vllm.metrics import counters
 
 ENDLESS = 4000
 """Tokens of a step: minutes of computing, unless it is ended."""
-PROBLEM: Any = {"problem": "Tom has 3 apples and buys 4 more. How many apples has he now?"}
+PROBLEM: Any = {"problem": "Count from 1 to 5000, with commas between the numbers."}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ class FirstStepKnown:
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         if not response:
-            return [Generation("Let me count.", "delimiter", TokenUsage(completion=4))]
+            # cut in the middle, so that no delimiter follows and the model counts on
+            return [Generation(", ".join(map(str, range(1, 60))), "length", TokenUsage(completion=180))]
         return await self.model.generate(messages, response, settings=settings, n=n)
 
 
@@ -90,7 +91,7 @@ def test_a_rejection_stops_the_server(draft_url: str) -> None:
         return out, left, written, later
 
     out, left, written, later = asyncio.run(solve())
-    print(f"tokens when the step was rejected, and later: {written}, {later}; counted: {out['usage'].draft.completion}")
+    print(f"tokens one second after the rejection, and three: {written}, {later}")
     assert out["response"] == r"\boxed{7}"
     assert left == 0
     assert later == written < ENDLESS
@@ -105,12 +106,6 @@ def test_a_warm_target_finds_what_was_accepted_in_its_cache(draft_url: str) -> N
         model = VLLM(draft_url)
         reward: Any = ScriptedReward([1.0, 1.0, 1.0, 0.0])
 
-        class Slowly(ScriptedModel):
-            async def generate(self, *args: Any, **kwargs: Any) -> list[Generation]:
-                while in_flight(draft_url):  # noqa: ASYNC110  # the server's
-                    await asyncio.sleep(0.05)
-                return await super().generate(*args, **kwargs)
-
         seen: list[TokenUsage] = []
 
         class Watched:
@@ -120,6 +115,14 @@ def test_a_warm_target_finds_what_was_accepted_in_its_cache(draft_url: str) -> N
                 generations = await model.generate(*args, settings=settings, n=n)
                 seen.append(generations[0].usage)
                 return generations
+
+        class Slowly(ScriptedModel):
+            async def generate(
+                self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+            ) -> list[Generation]:
+                while warm and len(seen) < response.count("\n\n"):  # noqa: ASYNC110  # until what was kept is read
+                    await asyncio.sleep(0.05)
+                return await super().generate(messages, response, settings=settings, n=n)
 
         target: Any = Watched()
         if warm:
