@@ -5,42 +5,22 @@ call at once: its connection is closed, and vLLM stops computing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.latency.acceptance import is_accepted, steps_with
-from rsd_graph.latency.early import EarlyCall, Pace, answered, only
-from rsd_graph.next_step import Request, request
+from rsd_graph.latency.early import Anticipated, EarlyCall, only
+from rsd_graph.next_step import request
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.run_scope import moment
-from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 
 def draft_ahead(draft: StepGenerator, reward: RewardModel) -> tuple[StepGenerator, RewardModel]:
     """Draft and reward, wrapped: while the reward scores a step, the draft already writes the one after it."""
-    ahead = _AheadDraft(draft)
+    ahead = Anticipated(draft)
     return ahead, _AheadReward(reward, ahead)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _AheadDraft:
-    """The draft; it also names the place of its early calls."""
-
-    model: StepGenerator
-    pace: Pace = field(default_factory=Pace)
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    async def generate(
-        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
-    ) -> list[Generation]:
-        now = moment()
-        asked = Request(messages, response, settings)
-        return await answered(now.scope if now else None, self, self.model, asked, n, self.pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +28,7 @@ class _AheadReward:
     """The reward; while it scores, the draft goes ahead."""
 
     model: RewardModel
-    draft: _AheadDraft
+    draft: Anticipated
 
     @property
     def name(self) -> str:

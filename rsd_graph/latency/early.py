@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal
 
+from langchain_core.messages import BaseMessage
+
 from rsd_graph.next_step import Request
 from rsd_graph.protocols import StepGenerator
-from rsd_graph.run_scope import RunScope
+from rsd_graph.run_scope import RunScope, moment
+from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, TokenUsage, Usage
 
 FADING = 0.9
@@ -118,6 +122,27 @@ async def answered(
         return await early.answer()
     scope.spend(early.abandon())  # it was for a step that was not kept
     return await timed(model, asked, n, pace)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anticipated:
+    """A model that may have been asked early; it also names the place of its early calls."""
+
+    model: StepGenerator
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def name(self) -> str:
+        """See `StepGenerator.name`."""
+        return self.model.name
+
+    async def generate(
+        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
+    ) -> list[Generation]:
+        """See `StepGenerator.generate`."""
+        now = moment()
+        asked = Request(messages, response, settings)
+        return await answered(now.scope if now else None, self, self.model, asked, n, self.pace)
 
 
 def same(one: Request, other: Request) -> bool:

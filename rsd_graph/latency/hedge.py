@@ -4,18 +4,17 @@ If the step is rejected, the target has already begun; if it is accepted, the ta
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.latency.acceptance import is_accepted
 from rsd_graph.latency.bound import checked_bound, confidence_in
-from rsd_graph.latency.early import EarlyCall, Pace, answered, only
-from rsd_graph.next_step import Request, request
+from rsd_graph.latency.early import Anticipated, EarlyCall, only
+from rsd_graph.next_step import request
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.run_scope import moment
-from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
 
@@ -33,27 +32,8 @@ def hedged(
     Raises:
         ConfigurationError: the bound is not a number in [0, 1].
     """
-    early = _HedgedTarget(target)
+    early = Anticipated(target)
     return early, _HedgedReward(reward, early, checked_bound(bound, "hedge"), confidence or ConfidenceReward())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _HedgedTarget:
-    """The target; it also names the place of its early calls."""
-
-    model: StepGenerator
-    pace: Pace = field(default_factory=Pace)
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    async def generate(
-        self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
-    ) -> list[Generation]:
-        now = moment()
-        asked = Request(messages, response, settings)
-        return await answered(now.scope if now else None, self, self.model, asked, n, self.pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +41,7 @@ class _HedgedReward:
     """The reward; while it scores a doubtful step, the target writes it anew."""
 
     model: RewardModel
-    target: _HedgedTarget
+    target: Anticipated
     bound: float
     confidence: RewardModel
 
