@@ -52,11 +52,14 @@ def checked_url(url: str) -> str:
     if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= HIGHEST_PORT):
         raise ValueError(f"the port {port!r:.20} is not a number from 1 to {HIGHEST_PORT}")
     _require_host(host)
-    import httpx2
+    import idna
+    from yarl import URL
 
-    try:
-        httpx2.URL(url)  # what connects to it refuses more names
-    except httpx2.InvalidURL as error:
+    try:  # what connects to it refuses more names
+        URL(url)
+        if not host.isascii():
+            idna.encode(host, uts46=True)
+    except ValueError as error:
         raise ValueError(f"an address looks like http://host:8000, and here is an {error}"[:200]) from error
     return url
 

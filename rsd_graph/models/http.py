@@ -9,17 +9,14 @@ import asyncio
 import base64
 import json
 import re
-import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import httpx2
 import openai
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from pydantic import BaseModel, ValidationError
@@ -27,7 +24,6 @@ from pydantic import BaseModel, ValidationError
 from rsd_graph._internal.addresses import (
     checked_url,
     credentials,
-    is_this_machine,
     public_address,
 )
 from rsd_graph._internal.background import PerProcess
@@ -36,20 +32,13 @@ from rsd_graph.errors import (
     InvalidProblemError,
     ModelError,
     ModelResponseError,
-    ModelTimeoutError,
     ModelUnavailableError,
-    ModelUnreachableError,
     describe,
     without_credentials,
 )
+from rsd_graph.models.connections import Connections, too_slow, unreachable
 from rsd_graph.models.refusals import error_in, refusal
 from rsd_graph.models.retries import Retrier, RetryPolicy
-
-CONNECT_SECONDS = 5.0
-CONCURRENCY = 256
-"""Requests that one client has in flight at once; vLLM itself batches about as many."""
-KEEPALIVE_SECONDS = 4.0
-"""An idle connection is closed before the server closes it: uvicorn does after 5 seconds."""
 
 ANY_ANSWER = 4 << 20
 """Bytes that any answer may have."""
@@ -97,14 +86,6 @@ class _Time:
 
 
 _time: ContextVar[_Time | None] = ContextVar("time", default=None)
-
-
-@dataclass(slots=True)
-class _Connections:
-    """What belongs to one process and its background loop."""
-
-    client: httpx2.AsyncClient
-    places: asyncio.Semaphore
 
 
 class ModelServer:
@@ -190,10 +171,10 @@ class ModelServer:
         """Close the connections."""
         connections = self._connections.drop()
         if connections is not None:
-            await connections.client.aclose()
+            await connections.aclose()
 
-    def _connect(self) -> _Connections:
-        return _Connections(http_client(self.url, self._timeout), asyncio.Semaphore(CONCURRENCY))
+    def _connect(self) -> Connections:
+        return Connections(self.url, self._timeout)
 
     async def _request(self, method: str, path: str, content: bytes | None, answer: type[Answer], most: int) -> Answer:
         received = await self._retrier.ask(lambda: self._send(method, path, content, most))
@@ -207,94 +188,50 @@ class ModelServer:
     async def _send(self, method: str, path: str, content: bytes | None, most: int) -> object:
         where = f"{self.url}{path}"
         time = _time.get() or _Time(self._timeout)
-        phases: list[str] = []
         connections = self._connections.get()
         async with connections.places:
             began = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(time.left):
-                    received = await self._exchange(connections.client, method, path, content, most, phases)
+                    received = await self._exchange(connections, method, where, content, most)
             except TimeoutError as error:
-                raise _too_slow(where) from error
-            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-                raise _transport_error(error, where, phases) from error
+                raise too_slow(where) from error
             time.left -= asyncio.get_running_loop().time() - began
         return received
 
     async def _exchange(
-        self, client: httpx2.AsyncClient, method: str, path: str, content: bytes | None, most: int, phases: list[str]
+        self, connections: Connections, method: str, where: str, content: bytes | None, most: int
     ) -> object:
-        async def trace(phase: str, _: object) -> None:
-            phases.append(phase)
-
         headers = {"Authorization": self._authorization}
         if content is not None:
             headers["Content-Type"] = "application/json"
-        where = f"{self.url}{path}"
-        async with client.stream(
-            method, where, content=content, headers=headers, extensions={"trace": trace}
-        ) as response:
-            failed = response.status_code >= HTTPStatus.BAD_REQUEST
-            body = await _read(response, ERROR_BYTES if failed else most)
-            if len(body) > most and not failed:
-                raise ModelResponseError(f"{where} sends more than {most} bytes, which is no answer to this request")
-            text = self._shown(body.decode(errors="replace"))
-            if failed:
-                raise refusal(response.status_code, text, where, response.headers.get("retry-after"))
-            try:
-                received = json.loads(body)
-            except (ValueError, RecursionError) as error:
-                if "json" in response.headers.get("content-type", "json"):
-                    raise ModelResponseError(f"{where} answered with something that cannot be read: {error}") from error
-                raise ModelResponseError(
-                    f"{where} answered something unexpected: not JSON, got {text!r:.80}"
-                ) from error
-            if error_in(received):
-                raise refusal(response.status_code, text, where)
-            return received
+        async with connections.ask(method, where, content, headers) as reply:
+            failed = reply.status >= HTTPStatus.BAD_REQUEST
+            body = await _read(reply.parts, ERROR_BYTES if failed else most)
+        if len(body) > most and not failed:
+            raise ModelResponseError(f"{where} sends more than {most} bytes, which is no answer to this request")
+        if failed:
+            raise refusal(reply.status, self._text(body), where, reply.headers.get("Retry-After"))
+        try:
+            received = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            if "json" in reply.headers.get("Content-Type", "json"):
+                raise ModelResponseError(f"{where} answered with something that cannot be read: {error}") from error
+            raise ModelResponseError(
+                f"{where} answered something unexpected: not JSON, got {self._text(body)!r:.80}"
+            ) from error
+        if error_in(received):
+            raise refusal(reply.status, self._text(body), where)
+        return received
+
+    def _text(self, body: bytes) -> str:
+        return self._shown(body.decode(errors="replace"))
 
     def _shown(self, text: str) -> str:
         """The text as an error may show it: a server may repeat the key that it refuses."""
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
         return text
-
-
-def http_client(url: str, timeout: float) -> httpx2.AsyncClient:
-    """A client for this address, which goes around the environment's proxies if the address is this machine's.
-
-    Raises:
-        ConfigurationError: the environment names a proxy that cannot be used.
-    """
-    limits = httpx2.Limits(
-        max_connections=None, max_keepalive_connections=CONCURRENCY, keepalive_expiry=KEEPALIVE_SECONDS
-    )
-    local = is_this_machine(url)
-    try:
-        return httpx2.AsyncClient(
-            # `ModelServer` keeps the time of reading and writing
-            timeout=httpx2.Timeout(None, connect=min(CONNECT_SECONDS, timeout)),
-            follow_redirects=True,
-            limits=limits,
-            verify=_tls(),
-            transport=httpx2.AsyncHTTPTransport(verify=_tls(), limits=limits) if local else None,
-        )
-    except ImportError as error:
-        raise ConfigurationError(
-            "the environment names a SOCKS proxy (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY), which needs the package "
-            "`socksio`: run `pip install socksio`, or name the server in NO_PROXY"
-        ) from error
-    except (ValueError, httpx2.InvalidURL) as error:
-        raise ConfigurationError(
-            f"the environment names a proxy that cannot be used (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY): "
-            f"{without_credentials(str(error))}"
-        ) from error
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Reading the certificates takes longer than many a request."""
-    return httpx2.create_ssl_context()
 
 
 def _authorization(url: str, api_key: str | None, shown: str) -> tuple[str, list[str]]:
@@ -318,56 +255,16 @@ def _most_bytes(content: bytes, tokens: int) -> int:
     return ANY_ANSWER + PER_BYTE * len(content) + PER_TOKEN * tokens
 
 
-async def _read(response: httpx2.Response, most: int) -> bytes:
+async def _read(parts: AsyncIterator[bytes], most: int) -> bytes:
     """The body, or a little more than its first `most` bytes."""
-    parts: list[bytes] = []
+    read: list[bytes] = []
     size = 0
-    async for part in response.aiter_bytes():
-        parts.append(part)
+    async for part in parts:
+        read.append(part)
         size += len(part)
         if size > most:
             break
-    return b"".join(parts)
-
-
-def _too_slow(where: str) -> ModelTimeoutError:
-    return ModelTimeoutError(
-        f"{where} did not answer in time: is it overloaded? Raise `timeout`, or lower the number of problems solved at "
-        "once."
-    )
-
-
-def _transport_error(error: Exception, where: str, phases: Sequence[str]) -> ModelError:
-    """An error of httpx2 as an error of this package. `phases` is how far the request came."""
-    said = without_credentials(" ".join(str(error).split()))[:200] or type(error).__name__
-    in_tls = any(".start_tls.started" in phase for phase in phases)
-    connected = any("send_request_headers.started" in phase for phase in phases)
-    if isinstance(error, httpx2.RemoteProtocolError) and "illegal" in said:
-        hint = "does it speak TLS? Then write https://" if where.startswith("http:") else "it does not speak HTTP"
-        return _unreachable(f"{where} answered with something that cannot be read ({said}): {hint}", lasting=True)
-    if isinstance(
-        error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError | httpx2.DecodingError
-    ):
-        return ModelResponseError(f"{where} answered with something that cannot be read: {said}")
-    if isinstance(error, httpx2.TooManyRedirects):
-        return ModelResponseError(f"{where} redirects again and again")
-    if in_tls and not connected:
-        return _unreachable(
-            f"no TLS connection to {where} ({said}): does it speak plain HTTP? Then write http://", lasting=True
-        )
-    if connected:
-        return _unreachable(
-            f"no answer from {where}: it dropped the connection after it had the request ({said}); did the model "
-            "server stop, or does it expect https://?",
-            dropped=True,
-        )
-    return _unreachable(f"no answer from {where} ({said}): is the model server running there?")
-
-
-def _unreachable(message: str, *, dropped: bool = False, lasting: bool = False) -> ModelUnreachableError:
-    error = ModelUnreachableError(message)
-    error.dropped, error.lasting = dropped, lasting
-    return error
+    return b"".join(read)
 
 
 def model_error(error: Exception, where: str, secrets: Sequence[str] = ()) -> ModelError:
@@ -387,12 +284,12 @@ def model_error(error: Exception, where: str, secrets: Sequence[str] = ()) -> Mo
     match error:
         # by name: `openai` uses httpx, or httpx2 in newer versions
         case openai.APITimeoutError() if type(error.__cause__).__name__ != "ConnectTimeout":
-            return _too_slow(where)
+            return too_slow(where)
         case openai.APIConnectionError():
             said = shown(str(error.__cause__ or error)) or type(error.__cause__).__name__
-            return _unreachable(
+            return unreachable(
                 f"no answer from {where} ({said}): is the model server running there?",
-                dropped=type(error.__cause__).__name__ in ("ReadError", "WriteError", "RemoteProtocolError"),
+                is_dropped=type(error.__cause__).__name__ in ("ReadError", "WriteError", "RemoteProtocolError"),
             )
         case openai.APIStatusError():
             body = json.dumps(error.body) if isinstance(error.body, dict | list) else error.response.text

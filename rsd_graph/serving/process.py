@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
-import httpx2
+import aiohttp
 
 from rsd_graph._internal.files import open_private
 from rsd_graph.errors import ServingError
@@ -124,15 +124,16 @@ class ServerProcess:
             ServingError: it ends, or is not healthy in time.
         """
         deadline = time.monotonic() + seconds
-        async with httpx2.AsyncClient(trust_env=False, timeout=5) as client:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
             while time.monotonic() < deadline:
                 if not self.running:
                     code = await self.wait()
                     raise self.failure(f"ended with code {code} before it was ready")
-                with suppress(httpx2.HTTPError):
-                    if (await client.get(f"{self.server.url}/health")).status_code == HTTPStatus.OK:
-                        self.report("ready")
-                        return
+                with suppress(aiohttp.ClientError, TimeoutError):
+                    async with client.get(f"{self.server.url}/health") as health:
+                        if health.status == HTTPStatus.OK:
+                            self.report("ready")
+                            return
                 for line in self._last_lines(1):
                     self._watcher.log(self.server, line)
                 await asyncio.sleep(pause)

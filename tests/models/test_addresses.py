@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import socket
+import sys
 import time
 import traceback
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import RootModel, SecretStr
 from rsd_graph import Generation, RSDSettings
 from rsd_graph.config import load_config
 from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnreachableError, RSDError
-from rsd_graph.models import http
+from rsd_graph.models import connections
 from rsd_graph.models.http import ModelServer
 from rsd_graph.models.llamacpp import LlamaCpp
 from rsd_graph.models.retries import NO_RETRY
@@ -221,6 +222,7 @@ def test_the_environments_openai_settings_stay_here(server: FakeServer, monkeypa
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "socks4://127.0.0.1:1", "nonsense://x"])
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     """In one line; this machine's servers do without."""
+    monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
     monkeypatch.setenv("ALL_PROXY", proxy)
     monkeypatch.delenv("NO_PROXY", raising=False)
     with pytest.raises(ConfigurationError, match=r"^the environment names a (SOCKS )?proxy[^\n]*ALL_PROXY[^\n]*$"):
@@ -231,7 +233,7 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, p
 
 def test_tls_and_plain_http_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, in both directions, and without asking again: the address has the wrong scheme."""
-    monkeypatch.setattr(http, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.5)
 
     def answers_anything(connection: socket.socket) -> None:
         connection.recv(65536)

@@ -17,7 +17,8 @@ from rsd_graph.errors import (
     ModelUnreachableError,
     RSDError,
 )
-from rsd_graph.models.http import ModelCard, ModelServer, http_client, model_error, to_openai
+from rsd_graph.models.connections import proxy_for
+from rsd_graph.models.http import ModelCard, ModelServer, model_error, to_openai
 from rsd_graph.models.retries import NO_RETRY, RetryPolicy
 from tests.conftest import FakeServer
 
@@ -155,8 +156,8 @@ def test_only_this_machine_is_reached_around_proxies(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("NO_PROXY", raising=False)
     hosts = ("127.0.0.1", "[::1]", "localhost", "localhost.", "0.0.0.0", "127.0.1.1", "127.1", "[::]")
     for host in (*hosts, "[::ffff:127.0.0.1]", "models.localhost"):
-        assert not any(http_client(f"http://{host}:8000", 1)._mounts.values()), host
-    assert any(http_client("http://models.example:8000", 1)._mounts.values())
+        assert proxy_for(f"http://{host}:8000") is None, host
+    assert proxy_for("http://models.example:8000") == "http://127.0.0.1:1"
 
 
 def model(url: str, name: str | None = None) -> ModelCard:
@@ -236,7 +237,7 @@ def test_a_server_says_when_to_come_back(
 
 def test_only_so_many_requests_are_under_way(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others wait in this process, where their timeout has not started."""
-    monkeypatch.setattr("rsd_graph.models.http.CONCURRENCY", 2)
+    monkeypatch.setattr("rsd_graph.models.connections.MOST_CONCURRENT", 2)
     under_way, most = 0, 0
     lock = threading.Lock()
 
