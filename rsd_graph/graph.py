@@ -12,7 +12,7 @@ from langgraph.types import Checkpointer, Send
 from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
 from rsd_graph.acceptance import accepts
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
-from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.protocols import RewardModel, StepGenerator, needs_logprobs
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState
 
@@ -54,7 +54,7 @@ def build_rsd_graph(
             it holds under the key `rsd`.
     """
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput, defaults=settings)
-    graph.add_node("draft", Node(draft_node(draft), takes_input=True))
+    graph.add_node("draft", Node(draft_node(draft, logprobs=needs_logprobs(reward)), takes_input=True))
     graph.add_node("score", Node(score_node(reward)))
     graph.add_node("target", Node(target_node(target)))
     graph.add_node("check", Node(check_node()))

@@ -1,6 +1,8 @@
 """The interfaces between the graph, the rewards and the runtimes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -51,6 +53,26 @@ class StepGenerator(Protocol):
             ModelError: the model could not answer.
         """
         ...
+
+
+logprobs_wanted: ContextVar[bool] = ContextVar("logprobs_wanted", default=True)
+"""Whether somebody will read the log-probabilities of what is generated in this context; a model may omit them if not:
+a server spends time on them, and they are most of its answer."""
+
+
+@contextmanager
+def generating(*, logprobs: bool) -> Iterator[None]:
+    """Let the models that are called in this block know whether their log-probabilities will be read."""
+    token = logprobs_wanted.set(logprobs)
+    try:
+        yield
+    finally:
+        logprobs_wanted.reset(token)
+
+
+def needs_logprobs(reward: object) -> bool:
+    """Whether the reward reads the draft's log-probabilities: its attribute `needs_logprobs`, or True without one."""
+    return bool(getattr(reward, "needs_logprobs", True))
 
 
 class RewardModel(Protocol):

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.models.retries import Retrier, RetryPolicy
-from rsd_graph.protocols import Lifecycle, RewardModel, StepGenerator
+from rsd_graph.protocols import Lifecycle, RewardModel, StepGenerator, needs_logprobs
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
 
@@ -76,6 +76,11 @@ class ReplicatedModel(_Replicas[ModelReplica]):
 
 class ReplicatedReward(_Replicas[RewardReplica]):
     """Servers of one reward model as one. Arguments as for `ReplicatedModel`."""
+
+    @property
+    def needs_logprobs(self) -> bool:
+        """See `protocols.needs_logprobs`."""
+        return any(needs_logprobs(member) for member in self._members)
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from rsd_graph.errors import ModelUnavailableError, ModelUnreachableError
+from rsd_graph.errors import ModelUnavailableError, ModelUnreachableError, RSDError
 
 logger = logging.getLogger(__name__)
 
@@ -61,17 +61,32 @@ class Retrier:
         Raises:
             What the last call raised.
         """
+        try:  # tenacity's machinery takes as long as the request
+            answer = await call()
+        except RSDError as error:
+            if not _may_pass(error):
+                raise
+            return await self._ask_again(call, error, servers)
+        self._has_answered = True
+        return answer
+
+    async def _ask_again(self, call: Callable[[], Awaitable[T]], first: RSDError, servers: int) -> T:
+        """As `ask`, where the first attempt has failed."""
+        failed: list[RSDError] = [first]
         backoff = wait_random_exponential(multiplier=FIRST_WAIT, max=5)
         failures = drops = 0
         attempts = self._policy.attempts * servers
 
         async def attempt() -> T:
+            if failed:
+                raise failed.pop()
             answer = await call()
             self._has_answered = True
             return answer
 
         def wait(state: RetryCallState) -> float:
-            if state.attempt_number % servers or not WAITING:
+            first_drop = drops == 1 and state.attempt_number == 1  # it was idle, and the server closed it just now
+            if state.attempt_number % servers or first_drop or not WAITING:
                 return 0.0
             left = self._policy.patience - (state.seconds_since_start or 0.0)
             return min(max(backoff(state), _least_wait(_error(state))), max(left, 0.0))

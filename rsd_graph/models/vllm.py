@@ -4,7 +4,8 @@ This calls `/v1/completions` rather than `/v1/chat/completions`: a chat template
 continue. The prompt is the server's own rendering of the chat, followed by the response so far.
 
 - vLLM renders with `/tokenize`, which takes chat messages and returns the template's token ids; the response's own
-  tokens follow them. https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+  tokens follow them. `models.prompts` sends both as text where that is the same.
+  https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
 - llama.cpp's server renders with `/apply-template`, as text. (`LlamaCpp` is the better client for it.)
 - For a server that can do neither, pass `template`.
 """
@@ -22,11 +23,12 @@ from rsd_graph.models.chats import AcceptedChats, Chat
 from rsd_graph.models.context import as_much_as_fits, require_room
 from rsd_graph.models.http import ModelCard, ModelServer, RenderedChat, TokenIds, to_openai
 from rsd_graph.models.logprobs import checked_logprob
+from rsd_graph.models.prompts import Prompt, Prompts, Rendered
 from rsd_graph.models.retries import RetryPolicy
+from rsd_graph.models.shared import Shared
+from rsd_graph.protocols import logprobs_wanted
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
-
-Prompt = str | list[int]
 
 
 class _Logprobs(BaseModel):
@@ -64,6 +66,12 @@ class _Completion(BaseModel):
     usage: TokensUsed = TokensUsed()
 
 
+class _Text(BaseModel):
+    """The answer of `/detokenize`."""
+
+    prompt: str
+
+
 class ServedModel:
     """One model of a server: its card and its tokenizer.
 
@@ -80,17 +88,16 @@ class ServedModel:
         """What to call it in messages: the server's name for it, once known."""
         self._server = server
         self._asked = name
-        self._card: ModelCard | None = None
+        self._card: Shared[None, ModelCard] = Shared(1)
         self.options = {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}
         """Go with every chat."""
         self.chats = AcceptedChats()
 
     async def card(self) -> ModelCard:
         """What the server says of the model; requested once. Raises as `ModelServer.post` does."""
-        if self._card is None:
-            self._card = await self._server.model(self._asked)
-            self.name = self._card.id
-        return self._card
+        card = await self._card.get(None, lambda: self._server.model(self._asked))
+        self.name = card.id
+        return card
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Token ids of a text. Raises as `ModelServer.post` does."""
@@ -105,6 +112,11 @@ class ServedModel:
             )
 
         return await self.chats.render(chat, render)
+
+    async def decode(self, tokens: list[int]) -> str:
+        """The text of token ids. Raises as `ModelServer.post` does."""
+        body = {"model": (await self.card()).id, "tokens": tokens}
+        return (await self._server.post("/detokenize", body, _Text)).prompt
 
     async def _tokenize(self, what: dict[str, Any]) -> list[int]:
         body = {"model": (await self.card()).id, **what}
@@ -139,8 +151,13 @@ class VLLM:
     ) -> None:
         self.parameters = parameters
         self._template = template
+        self._is_uncounted = False
+        """Whether the server reports no usage: its log-probabilities count the tokens."""
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retry=retry)
         self._served = ServedModel(self._server, model, chat_template_kwargs)
+        self._prompts = Prompts(
+            lambda chat: self._served.chat(chat, generation_prompt=True), self._served.encode, self._served.decode
+        )
 
     @property
     def name(self) -> str:
@@ -161,17 +178,21 @@ class VLLM:
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
         with self._server.step():
-            card = await self._served.card()
-            prompt = await self._prompt(messages, response)
-            wanted = self._wanted(prompt, card.max_model_len, settings.max_step_tokens)
-            return await with_a_character(
+            prompt, rendered = await self._prompt(messages, response, settings.max_step_tokens)
+            wanted = self._wanted(prompt, (await self._served.card()).max_model_len, settings.max_step_tokens)
+            generations = await with_a_character(
                 lambda limit: as_much_as_fits(
                     lambda tokens: self._complete(prompt, settings, n, tokens), limit, lambda: self._room(prompt)
                 ),
                 wanted,
             )
+        if rendered is not None and generations:
+            rendered.count(response, generations[0].usage.prompt)
+        return generations
 
     async def _complete(self, prompt: Prompt, settings: RSDSettings, n: int, limit: int) -> list[Generation]:
+        # of several candidates, vLLM reports the tokens of all together: the log-probabilities count those of each
+        logprobs = n > 1 or self._is_uncounted or logprobs_wanted.get()
         answer = await self._server.post(
             "/v1/completions",
             {
@@ -187,12 +208,13 @@ class VLLM:
                 "repetition_penalty": 1.0,
                 "seed": settings.seed,
                 "n": n,
-                "logprobs": 1,
+                "logprobs": 1 if logprobs else None,
                 "add_special_tokens": False,  # the rendering has them already
             },
             _Completion,
             tokens=n * limit,
         )
+        self._is_uncounted = not answer.usage.completion_tokens
         return self._read(answer, settings.delimiter, n, limit)
 
     def _wanted(self, prompt: Prompt, context: int | None, wanted: int) -> int:
@@ -215,15 +237,18 @@ class VLLM:
             return None
         return context - len(tokens) if tokens else None
 
-    async def _prompt(self, messages: Sequence[BaseMessage], response: str) -> Prompt:
+    async def _prompt(
+        self, messages: Sequence[BaseMessage], response: str, wanted: int
+    ) -> tuple[Prompt, Rendered | None]:
         if self._template:
-            return self._template(messages) + response
+            return self._template(messages) + response, None
         chat = to_openai(messages)
         try:
-            rendered = await self._served.chat(chat, generation_prompt=True)
-            if rendered:  # llama.cpp has the endpoint too, but ignores the messages and returns no tokens
-                return [*rendered, *(await self._served.encode(response) if response else ())]
-            return await self._served.chats.render(chat, self._apply_template) + response
+            rendered = await self._prompts.rendered(chat)
+            if not rendered.ids and rendered.text is None:
+                # llama.cpp has the endpoint too, but ignores the messages and returns no tokens
+                rendered.text = await self._served.chats.render(chat, self._apply_template)
+            return await self._text_or_ids(chat, rendered, response, wanted), rendered
         except ModelUnavailableError:
             raise
         except ModelResponseError as error:
@@ -231,6 +256,15 @@ class VLLM:
                 f"{self._server.url} cannot render a chat, neither at /tokenize (vLLM) nor at /apply-template "
                 f"(llama.cpp): {error}. Pass `template`, a function from messages to the prompt's text."
             ) from error
+
+    async def _text_or_ids(self, chat: Chat, rendered: Rendered, response: str, wanted: int) -> Prompt:
+        """As text where that is the same, unless the context may be too short: ids can be counted."""
+        if not rendered.ids:
+            return (rendered.text or "") + response
+        context = (await self._served.card()).max_model_len
+        fits = context is None or rendered.most_tokens(response) + wanted <= context
+        text = await self._prompts.text(chat, rendered, response) if fits and response else None
+        return await self._prompts.ids(rendered, response) if text is None else text
 
     async def _apply_template(self, chat: Chat) -> str:
         body = {

@@ -12,8 +12,10 @@ from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage, no_steps
 
 
-def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model`, the cheap one, proposes the next step."""
+def draft_node(
+    model: StepGenerator, *, logprobs: bool = True
+) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node in which `model`, the cheap one, proposes the next step; `logprobs`: whether the reward reads them."""
 
     async def draft(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         opening = _open_run(state, settings) if any(key in state for key in KEYS) else {}
@@ -22,7 +24,7 @@ def draft_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaita
             raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
         index = len(run["steps"])
         try:
-            generation = await propose(model, "draft", run["conversation"], run["steps"], settings)
+            generation = await propose(model, "draft", run["conversation"], run["steps"], settings, logprobs=logprobs)
         except ContextOverflowError:
             return {**opening, "proposal": None, "stop": "context_overflow"}
         emit(

@@ -12,7 +12,7 @@ from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, RewardError, describe
 from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
-from rsd_graph.protocols import RewardModel
+from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Score, Usage
 
@@ -31,7 +31,7 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
         try:
-            with unshown():
+            with unshown(), generating(logprobs=needs_logprobs(model)):  # a wrapper may have the draft write ahead
                 scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
                 if not isawaitable(scores):
                     raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")

@@ -21,7 +21,7 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the draft's step is kept
         spent = Usage(discarded=rejected.usage.completion if rejected else 0)
         try:
-            generation = await propose(model, "target", state["conversation"], state["steps"], settings)
+            generation = await propose(model, "target", state["conversation"], state["steps"], settings, logprobs=False)
         except ContextOverflowError:
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
         emit(

@@ -57,6 +57,9 @@ class CombinedReward(Generic[R]):
         curve: From the reward file's card.
     """
 
+    needs_logprobs = True
+    """It reads the draft's surprisal; see `protocols.needs_logprobs`."""
+
     def __init__(self, trained: R, curve: StepCalibration) -> None:
         self.trained = trained
         self._curve = curve

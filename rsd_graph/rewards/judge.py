@@ -38,6 +38,9 @@ class JudgeReward:
         close: Closes the chat model's connections, if they belong to the judge; see `served_judge`.
     """
 
+    needs_logprobs = False
+    """It reads the steps' texts; see `protocols.needs_logprobs`."""
+
     def __init__(
         self,
         model: BaseChatModel,

@@ -35,6 +35,9 @@ class ProcessReward:
             one; see `control_tokens`.
     """
 
+    needs_logprobs = False
+    """It reads the steps' texts; see `protocols.needs_logprobs`."""
+
     def __init__(
         self,
         score_last_step: ScoreLastStep,
