@@ -18,11 +18,13 @@ import selectors
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +44,8 @@ _generation = object()
 
 def _background_loop() -> asyncio.AbstractEventLoop:
     global _loop, _selector, _thread  # noqa: PLW0603  # one loop per process is the point
+    if _loop is not None and _thread is not None:
+        return _loop
     with _lock:
         if _loop is None:
             if os.name == "posix":
@@ -62,6 +66,7 @@ def _forget() -> None:
         _abandon(each.made)
     if _selector is not None:
         _disconnect(_selector)
+    _mailboxes.clear()  # what is in them is the parent's
     _generation, _lock, _loop, _selector, _thread = object(), threading.Lock(), None, None, None
 
 
@@ -174,10 +179,88 @@ def _interrupted() -> bool:
 
 async def call(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await the coroutine on the background loop, from any loop, including the background loop itself."""
-    loop = _background_loop()
-    if asyncio.get_running_loop() is loop:
+    loop, here = _background_loop(), asyncio.get_running_loop()
+    if here is loop:
         return await coroutine
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+    errand = _Errand(coroutine, loop, here)
+    try:
+        return await errand.answer
+    except asyncio.CancelledError:
+        errand.cancel()
+        raise
+
+
+class _Mailbox:
+    """What other threads want a loop to do. Waking a loop is a system call: one for all that has gathered."""
+
+    def __init__(self) -> None:
+        self._letters: deque[Callable[[], None]] = deque()
+        self._is_waking = False
+
+    def put(self, letter: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        """Put it in, and wake the loop unless somebody has."""
+        self._letters.append(letter)
+        if not self._is_waking:
+            self._is_waking = True
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._open)
+
+    def _open(self) -> None:
+        self._is_waking = False  # first: whoever puts something in from here on wakes the loop once more
+        while self._letters:
+            self._letters.popleft()()
+
+
+_mailboxes: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox]" = WeakKeyDictionary()
+
+
+def _post(loop: asyncio.AbstractEventLoop, letter: Callable[[], None]) -> None:
+    """Have the loop call this soon, from any thread. Nothing happens if the loop is closed."""
+    box = _mailboxes.get(loop) or _mailboxes.setdefault(loop, _Mailbox())
+    box.put(letter, loop)
+
+
+class _Errand(Generic[T]):
+    """A coroutine that runs on one loop, and whose answer is awaited on another."""
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], there: asyncio.AbstractEventLoop, here: asyncio.AbstractEventLoop
+    ) -> None:
+        self.answer: asyncio.Future[T] = here.create_future()
+        self._coroutine = coroutine
+        self._there = there
+        self._here = here
+        self._context = copy_context()
+        self._task: asyncio.Task[T] | None = None
+        _post(there, self._begin)
+
+    def cancel(self) -> None:
+        """End the work, without waiting for its end."""
+        _post(self._there, self._end)
+
+    def _begin(self) -> None:
+        self._task = self._there.create_task(self._coroutine, context=self._context)
+        self._task.add_done_callback(self._done)
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _done(self, task: "asyncio.Task[T]") -> None:
+        if not task.cancelled():
+            task.exception()  # it has been seen, though nobody may be left to whom it matters
+        _post(self._here, self._deliver)
+
+    def _deliver(self) -> None:
+        task, answer = self._task, self.answer
+        if task is None or answer.done():
+            return
+        if task.cancelled():
+            answer.cancel()
+        elif error := task.exception():
+            answer.set_exception(error)
+        else:
+            answer.set_result(task.result())
 
 
 def on_background_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ from rsd_graph.errors import (
     describe,
     without_credentials,
 )
-from rsd_graph.models.connections import Connections, too_slow, unreachable
+from rsd_graph.models.connections import Connections, Reply, too_slow, unreachable
 from rsd_graph.models.refusals import error_in, refusal
 from rsd_graph.models.retries import Retrier, RetryPolicy
 
@@ -51,6 +51,11 @@ ERROR_BYTES = 64 << 10
 
 Answer = TypeVar("Answer", bound=BaseModel)
 """The fields of an endpoint's answer that are read."""
+
+
+Listener = Callable[[Any], None]
+"""Is handed each event of a streamed answer, a JSON value."""
+Heard = TypeVar("Heard", bound=Listener)
 
 
 class TokenIds(BaseModel):
@@ -131,11 +136,32 @@ class ModelServer:
         Raises:
             ModelUnreachableError, ModelUnavailableError, ModelTimeoutError, ModelResponseError, ContextOverflowError
         """
-        try:
-            content = json.dumps(body, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ModelResponseError(f"{self.url}{path} cannot be asked: the text is no Unicode ({error})") from error
+        content = self._content(path, body)
         return await self._request("POST", path, content, answer, _most_bytes(content, tokens))
+
+    async def stream(self, path: str, body: dict[str, Any], listener: Callable[[], Heard], *, tokens: int) -> Heard:
+        """Send `body`, and return a listener that has heard all events of the answer.
+
+        A server that streams notices when nobody listens any more, and stops computing.
+
+        Args:
+            path: Of the endpoint.
+            body: Sent as JSON.
+            listener: Makes one for each attempt. A server that does not stream sends its whole answer as one event.
+            tokens: How many tokens the server may write.
+
+        Raises:
+            As `post`.
+        """
+        content = self._content(path, body)
+        most = _most_bytes(content, tokens)
+
+        async def attempt() -> Heard:
+            hearing = listener()
+            await self._send("POST", path, content, most, hearing)
+            return hearing
+
+        return await self._retrier.ask(attempt)
 
     async def get(self, path: str, answer: type[Answer]) -> Answer:
         """Return what is at `path`, validated as `answer`. Raises as `post` does."""
@@ -173,11 +199,24 @@ class ModelServer:
         if connections is not None:
             await connections.aclose()
 
+    def _content(self, path: str, body: dict[str, Any]) -> bytes:
+        try:
+            return json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ModelResponseError(f"{self.url}{path} cannot be asked: the text is no Unicode ({error})") from error
+
     def _connect(self) -> Connections:
         return Connections(self.url, self._timeout)
 
     async def _request(self, method: str, path: str, content: bytes | None, answer: type[Answer], most: int) -> Answer:
-        received = await self._retrier.ask(lambda: self._send(method, path, content, most))
+        return self.read(path, answer, await self._retrier.ask(lambda: self._send(method, path, content, most)))
+
+    def read(self, path: str, answer: type[Answer], received: object) -> Answer:
+        """What came from this path, validated.
+
+        Raises:
+            ModelResponseError: it is not such an answer.
+        """
         try:
             return answer.model_validate(received)
         except ValidationError as error:
@@ -185,7 +224,14 @@ class ModelServer:
                 f"{self.url}{path} answered something unexpected: {self._shown(describe(error))}"
             ) from None  # it quotes the answer, which may repeat the key
 
-    async def _send(self, method: str, path: str, content: bytes | None, most: int) -> object:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        most: int,
+        heard: Listener | None = None,
+    ) -> object:
         where = f"{self.url}{path}"
         time = _time.get() or _Time(self._timeout)
         connections = self._connections.get()
@@ -193,25 +239,42 @@ class ModelServer:
             began = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(time.left):
-                    received = await self._exchange(connections, method, where, content, most)
+                    received = await self._exchange(connections, method, where, content, most, heard)
             except TimeoutError as error:
                 raise too_slow(where) from error
             time.left -= asyncio.get_running_loop().time() - began
         return received
 
     async def _exchange(
-        self, connections: Connections, method: str, where: str, content: bytes | None, most: int
+        self,
+        connections: Connections,
+        method: str,
+        where: str,
+        content: bytes | None,
+        most: int,
+        heard: Listener | None,
     ) -> object:
         headers = {"Authorization": self._authorization}
         if content is not None:
             headers["Content-Type"] = "application/json"
         async with connections.ask(method, where, content, headers) as reply:
             failed = reply.status >= HTTPStatus.BAD_REQUEST
-            body = await _read(reply.parts, ERROR_BYTES if failed else most)
-        if len(body) > most and not failed:
-            raise ModelResponseError(f"{where} sends more than {most} bytes, which is no answer to this request")
+            kind = reply.headers.get("Content-Type", "json")
+            parts = _limited(reply.parts, where, most)
+            if heard is not None and "event-stream" in kind:
+                async for event in _events(parts):
+                    heard(self._received(event, reply, where))
+                return None
+            body = await _beginning(reply.parts) if failed else b"".join([part async for part in parts])
         if failed:
             raise refusal(reply.status, self._text(body), where, reply.headers.get("Retry-After"))
+        received = self._received(body, reply, where)
+        if heard is not None:
+            heard(received)
+        return received
+
+    def _received(self, body: bytes, reply: Reply, where: str) -> Any:
+        """The JSON value, if it is no error."""
         try:
             received = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -255,16 +318,37 @@ def _most_bytes(content: bytes, tokens: int) -> int:
     return ANY_ANSWER + PER_BYTE * len(content) + PER_TOKEN * tokens
 
 
-async def _read(parts: AsyncIterator[bytes], most: int) -> bytes:
-    """The body, or a little more than its first `most` bytes."""
-    read: list[bytes] = []
+async def _limited(parts: AsyncIterator[bytes], where: str, most: int) -> AsyncIterator[bytes]:
+    """The parts, as long as they have no more than `most` bytes together."""
     size = 0
     async for part in parts:
-        read.append(part)
         size += len(part)
         if size > most:
+            raise ModelResponseError(f"{where} sends more than {most} bytes, which is no answer to this request")
+        yield part
+
+
+async def _beginning(parts: AsyncIterator[bytes]) -> bytes:
+    """The first `ERROR_BYTES` of an error, and a little more."""
+    read = b""
+    async for part in parts:
+        read += part
+        if len(read) > ERROR_BYTES:
             break
-    return b"".join(read)
+    return read
+
+
+async def _events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The data of server-sent events, each of one line; older versions of llama.cpp have a name for an error."""
+    rest = b""
+    async for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            name, _, data = line.strip().partition(b":")
+            if name == b"data" and data.strip() != b"[DONE]":
+                yield data
+            elif name == b"error":
+                yield b'{"error":' + data + b"}"
 
 
 def model_error(error: Exception, where: str, secrets: Sequence[str] = ()) -> ModelError:

@@ -27,8 +27,11 @@ from rsd_graph.models.context import as_much_as_fits
 from rsd_graph.models.group_lock import GroupLock
 from rsd_graph.models.http import ModelServer, RenderedChat, TokenIds, to_openai
 from rsd_graph.models.logprobs import checked_logprob
+from rsd_graph.models.prompts import KEPT, digest
 from rsd_graph.models.retries import RetryPolicy
+from rsd_graph.models.shared import Shared
 from rsd_graph.models.weights import NEEDS_LOCAL, Weights, expanded, locate
+from rsd_graph.protocols import logprobs_wanted
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -67,6 +70,26 @@ class _Completion(BaseModel):
             if stopped:
                 return FINISH[finish]
         raise ModelResponseError(f"{where} does not say why it stopped (no `stop_type`): is it a llama.cpp server?")
+
+
+class _Heard:
+    """Puts a streamed completion together: the last event tells all but what the others have told piece by piece."""
+
+    def __init__(self) -> None:
+        self._events: list[Any] = []
+
+    def __call__(self, event: Any) -> None:
+        """Take an event."""
+        self._events.append(event)
+
+    def answer(self) -> object:
+        """What the server would have said without streaming."""
+        *before, last = self._events or [{}]
+        if not before or not all(isinstance(event, dict) for event in self._events):
+            return last
+        joined = {"content": "".join(str(event.get("content", "")) for event in self._events)}
+        tokens = [token for event in self._events for token in event.get("completion_probabilities") or ()]
+        return {**last, **joined, **({"completion_probabilities": tokens} if tokens else {})}
 
 
 class _SlotSettings(BaseModel):
@@ -109,6 +132,7 @@ class LlamaCpp:
         self._model = {} if name is None else {"model": name}
         self._options = {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}
         self._chats = AcceptedChats()
+        self._rendered: Shared[str, str] = Shared(KEPT)
 
     @on_background_loop
     async def generate(
@@ -116,7 +140,9 @@ class LlamaCpp:
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
         with self._server.step():
-            prompt = await self._chats.render(to_openai(messages), self._render) + response
+            chat = to_openai(messages)
+            rendered = await self._rendered.get(digest(chat), lambda: self._chats.render(chat, self._render))
+            prompt = rendered + response
             return await asyncio.gather(*(self._step(prompt, settings, settings.seed + i) for i in range(n)))
 
     async def start(self) -> None:
@@ -157,7 +183,7 @@ class LlamaCpp:
         return slot.n_ctx - tokens if slot.n_ctx else None
 
     async def _complete(self, prompt: str, settings: RSDSettings, seed: int, limit: int) -> Generation:
-        answer = await self._server.post(
+        heard = await self._server.stream(
             "/completion",
             {
                 **self._model,
@@ -170,12 +196,15 @@ class LlamaCpp:
                 "samplers": ["temperature", "top_p"],
                 "seed": seed,
                 "cache_prompt": True,
-                "n_probs": 1,
+                "n_probs": 1 if logprobs_wanted.get() else 0,
                 "post_sampling_probs": False,
+                # without, it computes to the end although nobody listens any more (llama.cpp issue 24496)
+                "stream": True,
             },
-            _Completion,
+            _Heard,
             tokens=limit,
         )
+        answer = self._server.read("/completion", _Completion, heard.answer())
         where = f"{self.url}/completion"
         require_plausible(answer.content, limit, where)
         finish = answer.finish(where)
@@ -185,7 +214,7 @@ class LlamaCpp:
             usage=TokenUsage(
                 prompt=answer.tokens_evaluated, cached=answer.timings.cache_n, completion=answer.tokens_predicted
             ),
-            logprobs=self._logprobs(answer),
+            logprobs=self._logprobs(answer) if logprobs_wanted.get() else None,
         )
 
     def _logprobs(self, answer: _Completion) -> tuple[float, ...] | None:

@@ -51,6 +51,9 @@ class LlamaCppScorer:
         model: The model. Use it for nothing but rewards, or the prefixes in its slots are lost.
     """
 
+    runs_on_background_loop = True
+    """All its methods do their work there, whoever calls them."""
+
     def __init__(self, model: EmbeddedLlamaCpp) -> None:
         self._model = model
         self._servers: PerProcess[dict[str, ModelServer]] = PerProcess(dict)

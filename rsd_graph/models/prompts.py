@@ -94,7 +94,7 @@ class Prompts:
         async def render() -> Rendered:
             return Rendered(array("q", await self._render(chat)))
 
-        return await self._rendered.get(_digest(chat), render)
+        return await self._rendered.get(digest(chat), render)
 
     async def text(self, chat: Chat, rendered: Rendered, response: str) -> str | None:
         """The prompt as text; None if the server would make other ids of it, or that cannot be found out."""
@@ -134,9 +134,10 @@ def _shape(chat: Chat) -> tuple[str, str | None]:
     if not isinstance(content, str):
         return "", None
     empty: Mapping[str, Any] = {**last, "content": ""}
-    return _digest([*before, empty]), content
+    return digest([*before, empty]), content
 
 
-def _digest(chat: Chat) -> str:
+def digest(chat: Chat) -> str:
+    """Stands for a chat."""
     said = json.dumps(list(chat), ensure_ascii=True, sort_keys=True)
     return blake2b(said.encode(), digest_size=16).hexdigest()

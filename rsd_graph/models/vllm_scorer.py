@@ -65,6 +65,9 @@ class VLLMScorer:
         token_wise: Whether the server's model has only token-wise pooling; by default found out with the first reward.
     """
 
+    runs_on_background_loop = True
+    """All its methods do their work there, whoever calls them."""
+
     def __init__(
         self,
         url: str,

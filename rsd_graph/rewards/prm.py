@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
+from rsd_graph._internal import background
 from rsd_graph.control_tokens import neutralize
 from rsd_graph.data.cut_steps import group_cut_steps
 from rsd_graph.errors import RewardError
@@ -48,6 +49,8 @@ class ProcessReward:
     ) -> None:
         self.backend = backend
         self.parameters = parameters
+        # a family asks its backend many times a step: one change of the loop is enough for all
+        self._is_on_background_loop = getattr(backend, "runs_on_background_loop", False)
         self._score_last_step = score_last_step
         self._checked = _CheckedReadings(backend)
         self._clean = neutralize if neutralize_control_tokens else str
@@ -61,6 +64,12 @@ class ProcessReward:
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
     ) -> list[Score]:
         """See `RewardModel.score`."""
+        scoring = self._scores(messages, steps, candidates)
+        return await (background.call(scoring) if self._is_on_background_loop else scoring)
+
+    async def _scores(
+        self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]
+    ) -> list[Score]:
         problem = self._clean(problem_text(messages))
         return await asyncio.gather(
             *(
