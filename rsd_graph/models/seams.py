@@ -17,7 +17,7 @@ WINDOW = 32
 they join characters, so what is further away does not change the tokens at the seam."""
 KEPT = 8192
 """Seams that are remembered."""
-TRIES = 64
+TRIES = 24
 """Checks that may fail before a model's seams are taken to be unclean as a rule."""
 HITS_A_TRY = 4
 """A clean seam that was known already pays for a further check when there are so many of them."""

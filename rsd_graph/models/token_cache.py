@@ -1,10 +1,12 @@
 """Token ids of texts that a server has already encoded: every later step of a response repeats the earlier ones."""
 
-from collections import OrderedDict
+from array import array
 from typing import Protocol
 
-REMEMBERED = 4096
-"""Texts whose token ids are kept."""
+from rsd_graph.models.shared import Shared
+
+REMEMBERED = 32768
+"""Texts whose token ids are kept: the steps of a thousand solutions that are being written."""
 
 
 class Encode(Protocol):
@@ -24,15 +26,14 @@ class TokenCache:
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
-        self._known: OrderedDict[str, list[int]] = OrderedDict()
+        self._known: Shared[str, array[int]] = Shared(REMEMBERED)
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Token ids of the text. Raises as `encode` does."""
         if special_tokens:  # a whole prompt, which is not asked for twice
             return await self._encode(text, special_tokens=True)
-        if text not in self._known:
-            self._known[text] = await self._encode(text) if text else []
-        self._known.move_to_end(text)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return self._known[text]
+
+        async def ask() -> "array[int]":
+            return array("q", await self._encode(text))
+
+        return (await self._known.get(text, ask)).tolist() if text else []

@@ -6,6 +6,7 @@ token-wise pooling answers at `/pooling`, and encodes the whole prompt each time
 https://docs.vllm.ai/en/latest/models/pooling_models.html
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,18 @@ from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import ModelCard, ModelServer
+from rsd_graph.models.prompts import digest
 from rsd_graph.models.retries import RetryPolicy
+from rsd_graph.models.seams import Seams
+from rsd_graph.models.shared import Shared
 from rsd_graph.models.token_cache import TokenCache
 from rsd_graph.models.vllm import ServedModel, TokensUsed
 from rsd_graph.protocols import Reading, Turn
+
+CHATS_KEPT = 1024
+"""Chats whose token ids are kept: the beginning that all steps of a solution share."""
+BYTES_PER_TOKEN = 2
+"""Text has more bytes a token than this, unless it is very odd; then the server refuses what is too long."""
 
 
 class _Classified(BaseModel):
@@ -83,6 +92,8 @@ class VLLMScorer:
         self._served = ServedModel(self._server, model, chat_template_kwargs)
         self._token_wise = token_wise
         self._tokens = TokenCache(self._served.encode)
+        self._seams = Seams(self._tokens.encode)
+        self._chats: Shared[tuple[str, bool], array[int]] = Shared(CHATS_KEPT)
 
     @property
     def name(self) -> str:
@@ -110,14 +121,35 @@ class VLLMScorer:
     @on_background_loop
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `ScoringBackend.chat`."""
-        return await self._served.chat([dict(turn) for turn in turns], generation_prompt=generation_prompt)
+        chat = [dict(turn) for turn in turns]
+
+        async def render() -> "array[int]":
+            return array("q", await self._served.chat(chat, generation_prompt=generation_prompt))
+
+        return (await self._chats.get((digest(chat), generation_prompt), render)).tolist()
+
+    @on_background_loop
+    async def joined(self, pieces: Sequence[str]) -> str | None:
+        """See `rewards.pieces.ReadsText`. Not where the context may be too short: ids can be counted."""
+        text = "".join(pieces)
+        context = (await self._served.card()).max_model_len
+        if context is not None and len(text.encode(errors="replace")) > BYTES_PER_TOKEN * context:
+            return None
+        return text if await self._seams.are_clean(pieces) else None
+
+    @on_background_loop
+    async def head_after(self, text: str) -> Reading:
+        """See `rewards.pieces.ReadsText`."""
+        return await self._head({"input": text, "add_special_tokens": False})
 
     @on_background_loop
     async def head(self, tokens: Sequence[int]) -> Reading:
         """See `ScoringBackend.head`."""
-        card = await self._served.card()
-        require_room(self.name, len(tokens), card.max_model_len, answer=0)
-        body = {"model": card.id, "input": list(tokens), "use_activation": False}
+        require_room(self.name, len(tokens), (await self._served.card()).max_model_len, answer=0)
+        return await self._head({"input": list(tokens)})
+
+    async def _head(self, read: dict[str, object]) -> Reading:
+        body = {"model": (await self._served.card()).id, "use_activation": False, **read}
         if self._token_wise is None:
             return await self._either(body)
         return await (self._pooled(body) if self._token_wise else self._classified(body))

@@ -22,6 +22,7 @@ from rsd_graph.errors import RewardError
 from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.protocols import Reading, ScoringBackend
 from rsd_graph.rewards.family import ScoreLastStep
+from rsd_graph.rewards.pieces import ReadsText
 from rsd_graph.state import Generation, Score, Step
 
 
@@ -99,8 +100,17 @@ class _CheckedReadings:
     def name(self) -> str:
         return self._backend.name
 
+    async def joined(self, pieces: Sequence[str]) -> str | None:
+        return await self._backend.joined(pieces) if isinstance(self._backend, ReadsText) else None
+
+    async def head_after(self, text: str) -> Reading:
+        assert isinstance(self._backend, ReadsText)  # noqa: S101  # it has joined the text
+        return self._finite(await self._backend.head_after(text))
+
     async def head(self, tokens: Sequence[int]) -> Reading:
-        reading = await self._backend.head(tokens)
+        return self._finite(await self._backend.head(tokens))
+
+    def _finite(self, reading: Reading) -> Reading:
         for value in reading.values:
             if not math.isfinite(value):
                 raise RewardError(f"{self.name} gave the logit {value!r}, expected a finite number")

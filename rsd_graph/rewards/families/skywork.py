@@ -10,11 +10,13 @@ does this. vLLM lacks the architecture; `rsd_graph.vllm_plugin` registers it.
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import ScoringBackend
 from rsd_graph.rewards.family import Family
+from rsd_graph.rewards.pieces import head_after
 from rsd_graph.state import Score
 
 BEGINNING = "<|endoftext|>"
@@ -25,11 +27,13 @@ STEP_END = "\n\n"
 
 async def skywork(backend: ScoringBackend, problem: str, steps: Sequence[str]) -> Score:
     """Score the last step as Skywork-o1-Open-PRM's authors do."""
-    opening, end, *bodies = await asyncio.gather(
-        *(backend.encode(text) for text in (f"{BEGINNING}{problem}\n", STEP_END, *steps))
-    )
-    tokens = [*opening, *(token for body in bodies for token in (*body, end[-1]))]
-    reading = await backend.head(tokens)
+    opening = f"{BEGINNING}{problem}\n"
+    *_, end = ends = await backend.encode(STEP_END)
+    if len(ends) == 1:
+        reading = await head_after(backend, [opening, *chain.from_iterable((step, STEP_END) for step in steps)])
+    else:
+        first, *bodies = await asyncio.gather(*(backend.encode(text) for text in (opening, *steps)))
+        reading = await backend.head([*first, *(token for body in bodies for token in (*body, end))])
     if len(reading.values) != 1:
         raise RewardError(f"{backend.name} has {len(reading.values)} labels, and Skywork's reward models have one")
     return Score(sigmoid(reading.values[0]), reading.usage)
