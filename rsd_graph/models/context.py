@@ -40,27 +40,40 @@ async def as_much_as_fits(
     Raises:
         ContextOverflowError: not even one token fits.
     """
-    limit = wanted
+    try:
+        return await ask(wanted)
+    except ContextOverflowError as error:
+        return await _less(ask, wanted, room, error)
+
+
+async def _less(
+    ask: Callable[[int], Awaitable[T]],
+    wanted: int,
+    room: Callable[[], Awaitable[int | None]],
+    refused: ContextOverflowError,
+) -> T:
+    """Ask for fewer tokens than were refused."""
 
     async def from_the_server(_: str) -> int | None:
         return await room()
 
-    async def from_the_refusal(refused: str) -> int | None:
-        return _room_in(refused, wanted)
+    async def from_the_refusal(said: str) -> int | None:
+        return _room_in(said, wanted)
 
     known = [from_the_server, from_the_refusal]
-    while True:
+    limit = wanted
+    while limit > 1:
+        fits = None
+        while known and fits is None:
+            fits = await known.pop(0)(str(refused))
+            if fits is not None and not 1 <= fits < limit:  # refused already, or read wrongly
+                fits = None
+        limit = fits or limit // 2
         try:
             return await ask(limit)
         except ContextOverflowError as error:
-            if limit <= 1:
-                raise
-            fits = None
-            while known and fits is None:
-                fits = await known.pop(0)(str(error))
-                if fits is not None and not 1 <= fits < limit:  # refused already, or read wrongly
-                    fits = None
-            limit = fits or limit // 2
+            refused = error
+    raise refused
 
 
 _NUMBER = r"(\d[\d,]*)"

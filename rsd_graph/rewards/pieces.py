@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from rsd_graph.protocols import Reading, ScoringBackend
 
 
-@runtime_checkable
 class ReadsText(Protocol):
     """A backend that can read a prompt as text, which saves it the requests that tokenize."""
 
@@ -20,6 +19,11 @@ class ReadsText(Protocol):
         ...
 
 
+def reads_text(backend: object) -> TypeGuard[ReadsText]:
+    """Whether the backend can; `isinstance` of a protocol takes too long for each step."""
+    return hasattr(backend, "joined")
+
+
 async def head_after(backend: ScoringBackend, pieces: Sequence[str]) -> Reading:
     """The reward head's output at the last token of these texts. Raises as `ScoringBackend.head` does.
 
@@ -27,7 +31,7 @@ async def head_after(backend: ScoringBackend, pieces: Sequence[str]) -> Reading:
         backend: Where the model runs.
         pieces: Of the prompt, in order.
     """
-    if isinstance(backend, ReadsText):
+    if reads_text(backend):
         text = await backend.joined(pieces)
         if text is not None:
             return await backend.head_after(text)

@@ -22,7 +22,7 @@ from rsd_graph.errors import RewardError
 from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.protocols import Reading, ScoringBackend
 from rsd_graph.rewards.family import ScoreLastStep
-from rsd_graph.rewards.pieces import ReadsText
+from rsd_graph.rewards.pieces import reads_text
 from rsd_graph.state import Generation, Score, Step
 
 
@@ -101,10 +101,10 @@ class _CheckedReadings:
         return self._backend.name
 
     async def joined(self, pieces: Sequence[str]) -> str | None:
-        return await self._backend.joined(pieces) if isinstance(self._backend, ReadsText) else None
+        return await self._backend.joined(pieces) if reads_text(self._backend) else None
 
     async def head_after(self, text: str) -> Reading:
-        assert isinstance(self._backend, ReadsText)  # noqa: S101  # it has joined the text
+        assert reads_text(self._backend)  # noqa: S101  # it has joined the text
         return self._finite(await self._backend.head_after(text))
 
     async def head(self, tokens: Sequence[int]) -> Reading:

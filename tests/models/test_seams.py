@@ -11,28 +11,9 @@ from rsd_graph._internal import background
 from rsd_graph.models.http import ModelServer, TokenIds
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.seams import TRIES, Seams
+from tests.models.odd import ODD
 
 TURN = "<|im_start|>assistant\n"
-ODD = [
-    *("\n", "\n\n", "\r\n", " ", "    ", "\t", "\u00a0", "\u200b", "\ufeff"),
-    *("<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|im", "|>"),
-    *("\N{THUMBS UP SIGN}\N{EMOJI MODIFIER FITZPATRICK TYPE-4}", "\N{FAMILY}", "你好", "e\u0301", "\u0301", "é", "ß"),
-    *(
-        "word",
-        " word",
-        "Word",
-        "12345",
-        ".",
-        ":",
-        "\\]",
-        "\\boxed{",
-        "'s",
-        "_",
-        "-",
-        "x" * 60,
-        "one two three four five",
-    ),
-]
 odd_text = st.lists(st.sampled_from(ODD), max_size=8).map("".join)
 
 
