@@ -6,7 +6,9 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from rsd_graph import Generation, RSDSettings, TokenUsage
 from rsd_graph.errors import ModelResponseError
+from rsd_graph.models.seams import WINDOW
 from rsd_graph.models.vllm import VLLM
+from rsd_graph.protocols import generating
 from tests.conftest import FakeServer
 
 MESSAGES = [SystemMessage("think"), HumanMessage("2+2?")]
@@ -127,3 +129,64 @@ def test_a_server_that_renders_nothing_needs_a_template(server: FakeServer) -> N
         generate(VLLM(server.url, model="m"))
     generate(VLLM(server.url, model="m", template=lambda messages: f"Q: {messages[-1].text}\nA: "), "one\n\n")
     assert server.bodies("/v1/completions")[0]["prompt"] == "Q: 2+2?\nA: one\n\n"
+
+
+def test_log_probabilities_are_left_out_where_nobody_reads_them(server: FakeServer) -> None:
+    """They are most of an answer. Tokens are still counted: of several candidates by their log-probabilities."""
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        asked = body["logprobs"] is not None
+        said = choice(finish_reason="stop", stop_reason="\n\n")
+        said["choices"] = [{**said["choices"][0], "logprobs": said["choices"][0]["logprobs"] if asked else None}]
+        said["choices"] *= body["n"]
+        said["usage"]["completion_tokens"] = 2 * body["n"]
+        return said
+
+    vllm_like(server, answer)
+    with generating(logprobs=False):
+        (alone,) = generate(VLLM(server.url))
+        pair = generate(VLLM(server.url), n=2)
+    assert (alone.logprobs, alone.usage.completion) == (None, 2)
+    assert [each.usage.completion for each in pair] == [2, 2]
+
+
+def test_a_server_that_reports_no_usage_is_asked_for_log_probabilities(server: FakeServer) -> None:
+    """From its second answer on, they count its tokens."""
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        logprobs = {"token_logprobs": [-0.5]} if body["logprobs"] is not None else None
+        return {"choices": [{"text": "a", "finish_reason": "length", "logprobs": logprobs}]}
+
+    vllm_like(server, answer)
+    model = VLLM(server.url)
+    with generating(logprobs=False):
+        assert [generate(model)[0].logprobs for _ in range(2)] == [None, (-0.5,)]
+
+
+def test_a_step_is_one_request_once_the_conversation_is_known(server: FakeServer) -> None:
+    """The prompt goes as text, and nothing is rendered or tokenized again."""
+    vllm_like(server, choice(finish_reason="stop", stop_reason="\n\n"))
+    server.answer("/tokenize", lambda body: {"tokens": [ord(c) for c in body.get("prompt", "?2+2!")]})
+    server.answer("/detokenize", lambda body: {"prompt": "".join(map(chr, body["tokens"]))})
+    model = VLLM(server.url)
+    step = "a" * WINDOW + "\n\n"
+    for count in range(2):
+        generate(model, step * count)
+    before = len(server.requests)
+    for count in range(2, 7):
+        generate(model, step * count)
+    assert [path for path, _ in server.requests[before:]] == ["/v1/completions"] * 5
+    assert server.bodies("/v1/completions")[-1]["prompt"] == "?2+2!" + step * 6
+
+
+def test_a_prompt_that_may_not_fit_is_counted(server: FakeServer) -> None:
+    """It goes as ids then, and the step gets what room there is."""
+    vllm_like(server, choice(finish_reason="stop", stop_reason="\n\n"))
+    server.answer("/v1/models", {"data": [{"id": "qwen", "max_model_len": 20}]})
+    server.answer("/tokenize", lambda body: {"tokens": [ord(c) for c in body.get("prompt", "?2+2!")]})
+    server.answer("/detokenize", lambda body: {"prompt": "".join(map(chr, body["tokens"]))})
+    generate(VLLM(server.url), "abcdef", max_step_tokens=10)
+    generate(VLLM(server.url), "abcdef", max_step_tokens=9)
+    tight, roomy = server.bodies("/v1/completions")
+    assert (tight["prompt"], tight["max_tokens"]) == ([ord(c) for c in "?2+2!abcdef"], 9)
+    assert (roomy["prompt"], roomy["max_tokens"]) == ("?2+2!abcdef", 9)
