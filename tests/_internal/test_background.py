@@ -5,6 +5,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,3 +219,51 @@ def test_a_child_cannot_touch_the_parents_sockets() -> None:
         "print(background.run(answer()).decode(), there.recv(99).decode())"
     )
     assert run_python(code).stdout.split() == ["ok", "parent"]
+
+
+def test_calls_at_once_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wake-up is a system call: a thousand problems would make thousands a second."""
+    loop = background._background_loop()
+    woken: list[Any] = []
+    wake = loop.call_soon_threadsafe
+
+    def counting(callback: Any, *arguments: Any, **context: Any) -> Any:
+        woken.append(callback)
+        return wake(callback, *arguments, **context)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counting)
+
+    async def double(number: int) -> int:
+        await asyncio.sleep(0.01)
+        return 2 * number
+
+    async def run() -> list[int]:
+        return await asyncio.gather(*(background.call(double(number)) for number in range(200)))
+
+    assert asyncio.run(run()) == [2 * number for number in range(200)]
+    assert len(woken) < 100
+
+
+def test_a_loop_that_has_closed_gets_no_answer() -> None:
+    """And the next caller gets its own."""
+    ended = threading.Event()
+
+    async def slow() -> None:
+        await asyncio.sleep(0.05)
+        ended.set()
+
+    async def leave() -> None:
+        asyncio.get_running_loop().call_later(0.01, asyncio.get_running_loop().stop)
+        await background.call(slow())
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(leave())
+    loop.run_forever()
+    loop.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # as intended
+    assert ended.wait(2)
+
+    async def seven() -> int:
+        return 7
+
+    assert asyncio.run(background.call(seven())) == 7
