@@ -1,6 +1,5 @@
 """The prompt that is sent as text has, in a real vLLM, the ids that define it."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
 
 from rsd_graph import RSDSettings
+from rsd_graph._internal import background
 from rsd_graph.models.http import ModelServer, to_openai
 from rsd_graph.models.vllm import VLLM
 from tests.models.odd import ODD
@@ -52,6 +52,6 @@ def test_text_and_ids_are_the_same_prompt(name: str, tmp_path: Path) -> None:
         return sent, asked
 
     with serving(checkpoint(name), tmp_path, role="draft") as url:
-        sent, asked = asyncio.run(run(url))
+        sent, asked = background.run(run(url))
     print(f"{name}: {sent} of {asked} prompts as text")
     assert sent > asked / 2
