@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, BaseMessage
-from langgraph.channels import EphemeralValue, LastValue
+from langgraph.channels import DeltaChannel, EphemeralValue, LastValue
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -213,6 +213,38 @@ class Chosen(LastValue[RSDSettings]):
         return super().update(settings)
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A write to `steps` or `response` that holds only what is new: a checkpoint stores each step once."""
+
+    kept: int
+    """How many steps, or characters of the response, stay; what is new follows them."""
+    new: list[Step] | str
+    """The steps, or the text, that follow."""
+
+
+def grown(value: Any, writes: Sequence[Any]) -> Any:
+    """The value after these writes: an `Appended` extends it, and anything else, such as an edit, replaces it."""
+    for write in writes:
+        value = value[: write.kept] + write.new if isinstance(write, Appended) else write
+    return value
+
+
+class Growing(DeltaChannel[Any]):
+    """Holds a value that grows with the run. Checkpoints store what each write adds, and now and then the whole."""
+
+    @property
+    def UpdateType(self) -> Any:  # noqa: N802  # LangGraph's name
+        """See LangGraph. A strict checkpointer restores only the types that are named here."""
+        return self.typ | Appended
+
+
+SNAPSHOT_EVERY = 50
+"""Steps after which a checkpoint holds the whole of a growing value: how far reading one back has to walk."""
+
+GROWING = Growing(grown, snapshot_frequency=SNAPSHOT_EVERY)
+
+
 class RSDProblem(TypedDict):
     """What every input must hold, unless it is `RSDMessages`."""
 
@@ -248,11 +280,11 @@ class RSDForm(BaseModel):
 class RSDOutput(TypedDict):
     """The output of a run."""
 
-    response: str
+    response: Annotated[str, GROWING]
     """The kept steps, joined by the delimiter."""
     answer: str | None
     """The final answer, extracted from the response; None if there is none."""
-    steps: list[Step]
+    steps: Annotated[list[Step], GROWING]
     stop: Stop | None
     """Why the run ended; None while it is in progress."""
     usage: Usage

@@ -8,7 +8,7 @@ from rsd_graph.answers import extract_answer
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
+from rsd_graph.state import Appended, Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
 
 def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
@@ -38,9 +38,9 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
-            "steps": steps,
+            "steps": _appended(state["steps"], steps),
             "usage": usage,
-            "response": response,
+            "response": _appended(state["response"], response),
             "stop": stop,
             "answer": answer,
             "proposal": None,
@@ -48,6 +48,13 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
         }
 
     return check
+
+
+def _appended(before: Any, now: Any) -> Appended:
+    """What changes `before` into `now`: all of `now`, unless it goes on where `before` ends or stops earlier."""
+    kept = min(len(before), len(now))
+    kept = kept if before[:kept] == now[:kept] else 0
+    return Appended(kept, now[kept:])
 
 
 def _rejected(state: RSDState, settings: RSDSettings) -> bool:
