@@ -5,10 +5,11 @@ from typing import Any
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
+from rsd_graph.channels import appended
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Appended, Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
+from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
 
 def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
@@ -38,23 +39,15 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
-            "steps": _appended(state["steps"], steps),
-            "usage": usage,
-            "response": _appended(state["response"], response),
-            "stop": stop,
-            "answer": answer,
+            "steps": appended(state["steps"], steps),
+            **({} if usage == state["usage"] else {"usage": usage}),
+            "response": appended(state["response"], response),
             "proposal": None,
+            **({"stop": stop, "answer": answer} if stop else {}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
         }
 
     return check
-
-
-def _appended(before: Any, now: Any) -> Appended:
-    """What changes `before` into `now`: all of `now`, unless it goes on where `before` ends or stops earlier."""
-    kept = min(len(before), len(now))
-    kept = kept if before[:kept] == now[:kept] else 0
-    return Appended(kept, now[kept:])
 
 
 def _rejected(state: RSDState, settings: RSDSettings) -> bool:
