@@ -70,9 +70,7 @@ def test_blank_proposals_in_a_row_are_no_progress(text: str, finish: Any) -> Non
 )
 def test_a_blank_proposal_is_kept_for_the_models_to_see(text: str, finish: Any, response: str) -> None:
     """They wrote the delimiter, and may write on after it; nobody is told of a step yet."""
-    update, events = run_check(
-        under_way(Step("a", "draft"), proposal=Generation(text, finish), author="target")
-    )
+    update, events = run_check(under_way(Step("a", "draft"), proposal=Generation(text, finish), author="target"))
     assert (update["stop"], update["response"]) == (None, response)
     assert update["steps"] == [Step("a", "draft"), Step(text, "target", None, finish)]
     assert events == []
