@@ -7,11 +7,10 @@ would grow with the square of its steps. Here checkpoints store of a growing val
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langgraph.channels import DeltaChannel, EphemeralValue, LastValue
-from typing_extensions import Self
 
 from rsd_graph.settings import RSDSettings, with_fields
 

@@ -203,10 +203,10 @@ class Counted(Packed[Usage]):
     @staticmethod
     def unpack(stored: Any) -> Usage:
         """See `Packed`."""
-        if not isinstance(stored, list | tuple):
+        if isinstance(stored, Usage):
             return stored
-        *roles, discarded, question, response = stored
-        return Usage(*(TokenUsage(*role) for role in roles), discarded, question, response)
+        draft, target, reward, *counts = stored
+        return Usage(TokenUsage(*draft), TokenUsage(*target), TokenUsage(*reward), *counts)
 
 
 class RSDProblem(TypedDict):

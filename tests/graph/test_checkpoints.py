@@ -66,7 +66,7 @@ def test_a_second_problem_starts_anew() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_a_thread_that_stores_whole_records_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As earlier states of this package wrote it: its run keeps its step, its settings and its usage, and decides on."""
+    """As this package wrote them once: the run keeps its step, its settings and its usage, and decides on."""
     monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
     file = shutil.copy(Path(__file__).with_name("checkpoint_with_whole_values.sqlite"), tmp_path)
     target = ScriptedModel([Generation(r"So \boxed{209}.", "eos")])
@@ -104,7 +104,7 @@ graph.invoke({"problem": "p"}, {"configurable": {"thread_id": "1"}}, context={"m
 def test_another_process_resumes_a_killed_run(tmp_path: Path) -> None:
     """It keeps the steps of the killed one, and ends at its limits."""
     file = tmp_path / "checkpoints.sqlite"
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(file)], capture_output=True, check=False)  # noqa: S603
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(file)], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL
     model = ScriptedModel([Generation("other", "delimiter")])
     with sqlite3.connect(file, check_same_thread=False) as connection:

@@ -41,7 +41,7 @@ def run_node(
 
 
 def run_check(given: dict[str, Any], settings: RSDSettings | None = None) -> tuple[dict[str, Any], list[Any]]:
-    """What the check node makes of the run, and its events in order. What it adds to a value is a part of that value."""
+    """What the check node makes of the run, and its events in order."""
     update, events = run_node(check_node(), given, settings)
     after = {**given, **update, **{key: grown(given[key], [update[key]]) for key in update if key in GROWING}}
     return {key: after[key] for key in ("steps", "response", "usage", "stop", "answer", "proposal")}, events
