@@ -171,7 +171,7 @@ async def solve(graph: Any, context: dict[str, Any], problem: Problem) -> dict[s
             state = chunk
             continue
         update = next(iter(chunk.values())) or {}
-        if "check" in chunk and len(update["steps"]) > len(logprobs):
+        if "check" in chunk and update["steps"].new:
             logprobs.append(proposal.logprobs if proposal else None)
         proposal = update.get("proposal") or proposal
     kept: list[Step] = state["steps"]

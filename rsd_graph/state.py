@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, BaseMessage
-from langgraph.channels import EphemeralValue, LastValue
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from rsd_graph.settings import RSDSettings, with_fields
+from rsd_graph.channels import GROWING, Chosen, Packed, Pending, Said
+from rsd_graph.settings import RSDSettings
 
 Author = Literal["draft", "target", "tool"]
 Finish = Literal["delimiter", "eos", "length"]
@@ -191,26 +191,22 @@ def prefix(steps: Sequence[Step], delimiter: str) -> str:
     return "".join(step.text if step.finish == "length" else step.text + delimiter for step in steps)
 
 
-class Pending(EphemeralValue[Any]):
-    """Holds an input until it is taken: an edit of the state before the first draft does not lose it.
+class Counted(Packed[Usage]):
+    """Holds the usage. Checkpoints store its numbers alone."""
 
-    Writing None takes it.
-    """
+    @staticmethod
+    def pack(value: Usage) -> Any:
+        """See `Packed`."""
+        roles = [(role.prompt, role.cached, role.completion) for role in (value.draft, value.target, value.reward)]
+        return [*roles, value.discarded, value.question, value.response]
 
-    def update(self, values: Sequence[Any]) -> bool:
-        """See LangGraph. The base class would clear the value at every superstep without a write."""
-        return bool(values) and super().update([] if values[-1] is None else values)
-
-
-class Chosen(LastValue[RSDSettings]):
-    """Holds the settings of the run. A write changes the fields that it sets, and leaves the others."""
-
-    def update(self, values: Sequence[Any]) -> bool:
-        """See LangGraph. Settings may come as a dict of some fields: an edit as JSON."""
-        settings = [each if isinstance(each, RSDSettings) else RSDSettings.model_validate(each) for each in values]
-        if settings and self.is_available():
-            settings[-1] = with_fields(self.get(), settings[-1].model_dump(exclude_unset=True))
-        return super().update(settings)
+    @staticmethod
+    def unpack(stored: Any) -> Usage:
+        """See `Packed`."""
+        if isinstance(stored, Usage):
+            return stored
+        draft, target, reward, *counts = stored
+        return Usage(TokenUsage(*draft), TokenUsage(*target), TokenUsage(*reward), *counts)
 
 
 class RSDProblem(TypedDict):
@@ -248,14 +244,14 @@ class RSDForm(BaseModel):
 class RSDOutput(TypedDict):
     """The output of a run."""
 
-    response: str
+    response: Annotated[str, GROWING]
     """The kept steps, joined by the delimiter."""
     answer: str | None
     """The final answer, extracted from the response; None if there is none."""
-    steps: list[Step]
+    steps: Annotated[list[Step], GROWING]
     stop: Stop | None
     """Why the run ended; None while it is in progress."""
-    usage: Usage
+    usage: Annotated[Usage, Counted]
 
 
 class RSDState(RSDInput, RSDOutput):
@@ -263,11 +259,11 @@ class RSDState(RSDInput, RSDOutput):
 
     settings: Annotated[RSDSettings, Chosen]
     """The settings of the run so far; a run resumed without a context uses them again."""
-    conversation: list[BaseMessage]
+    conversation: Annotated[list[BaseMessage], Said]
     """The messages that the response answers: system prompt, history and problem."""
     message_id: str
     """Of the message that the response becomes; what `stream_mode="messages"` yields carries it."""
-    proposal: Generation | None
+    proposal: Annotated[Generation | None, GROWING]
     """The candidate for the next step: the draft's, or the target's replacement for it."""
     author: Author
     """Who wrote `proposal`."""

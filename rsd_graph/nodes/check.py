@@ -5,6 +5,7 @@ from typing import Any
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
+from rsd_graph.channels import appended
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.settings import RSDSettings
@@ -38,12 +39,11 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
-            "steps": steps,
-            "usage": usage,
-            "response": response,
-            "stop": stop,
-            "answer": answer,
+            "steps": appended(state["steps"], steps),
+            **({} if usage == state["usage"] else {"usage": usage}),
+            "response": appended(state["response"], response),
             "proposal": None,
+            **({"stop": stop, "answer": answer} if stop else {}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
         }
 

@@ -40,8 +40,8 @@ def draft_node(
         return {
             **opening,
             "proposal": generation,
-            "author": "draft",
-            "reward": None,
+            **({} if run.get("author") == "draft" else {"author": "draft"}),
+            **({} if "reward" in run and run["reward"] is None else {"reward": None}),
             "usage": run["usage"] + Usage(draft=generation.usage, question=question),
         }
 

@@ -14,7 +14,7 @@ from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
 from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDState, Score, Usage
+from rsd_graph.state import RSDState, Score, TokenUsage, Usage
 
 _score = TypeAdapter(Score)
 
@@ -44,7 +44,7 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
         emit({"event": "scored", "step": index, "reward": shown, "accepted": accepted})
         return {
             "reward": verdict.reward,
-            "usage": state["usage"] + Usage(reward=verdict.usage),
+            **({} if verdict.usage == TokenUsage() else {"usage": state["usage"] + Usage(reward=verdict.usage)}),
             **({"gated": verdict.gated} if verdict.gated or state.get("gated") else {}),
         }
 

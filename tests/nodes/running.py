@@ -8,6 +8,8 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 
 from rsd_graph import Generation, RSDSettings, Step, TokenUsage, Usage
+from rsd_graph.channels import grown
+from rsd_graph.nodes import check_node
 from rsd_graph.state import RSDState
 
 NodeFunction = Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
@@ -36,6 +38,16 @@ def run_node(
     events = asyncio.run(run())
     (update,) = updates
     return update, events
+
+
+def run_check(given: dict[str, Any], settings: RSDSettings | None = None) -> tuple[dict[str, Any], list[Any]]:
+    """What the check node makes of the run, and its events in order."""
+    update, events = run_node(check_node(), given, settings)
+    after = {**given, **update, **{key: grown(given[key], [update[key]]) for key in update if key in GROWING}}
+    return {key: after[key] for key in ("steps", "response", "usage", "stop", "answer", "proposal")}, events
+
+
+GROWING = {"steps", "response"}
 
 
 def under_way(*steps: Step, **changes: Any) -> dict[str, Any]:
