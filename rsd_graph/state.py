@@ -256,9 +256,11 @@ class RSDOutput(TypedDict):
     stop: Stop | None
     """Why the run ended; None while it is in progress."""
     usage: Usage
+    messages: Annotated[list[AnyMessage], Pending]
+    """The input's messages, if it brought any, and at the end of the run the response as one `AIMessage`."""
 
 
-class RSDState(RSDInput, RSDOutput):
+class RSDState(RSDInput, RSDOutput):  # type: ignore[misc]  # `messages` are in both
     """Everything that passes between the nodes."""
 
     settings: Annotated[RSDSettings, Chosen]

@@ -1,18 +1,25 @@
 """Keeps the step, and checks whether the run ends here: why, and with which answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
+from rsd_graph.reply import Named, reply
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
 
-def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node that appends the proposal to the response, and ends the run when there is a reason to."""
+def check_node(models: Mapping[str, Named] | None = None) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node that appends the proposal to the response, and ends the run when there is a reason to.
+
+    Args:
+        models: Draft, target and reward by role; the message that the response becomes says their names.
+    """
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         steps, usage, proposal = state["steps"], state["usage"], state["proposal"]
@@ -34,6 +41,11 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
         response = join_steps(steps, settings.delimiter)
         answer = extract_answer(response) if stop else None
         message_id = state.get("message_id", "") or new_message_id()
+        message = (
+            reply(response, message_id=message_id, steps=steps, stop=stop, usage=usage, models=models or {})
+            if stop
+            else None
+        )
         _report(state["steps"], steps, settings.delimiter, message_id)
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
@@ -44,10 +56,16 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
             "stop": stop,
             "answer": answer,
             "proposal": None,
+            **({"messages": _messages(state, message)} if message else {}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
         }
 
     return check
+
+
+def _messages(state: RSDState, message: AIMessage) -> list[AnyMessage]:
+    """The conversation with its reply; a run that an edit has made go on has replied before."""
+    return [*(each for each in state.get("messages") or () if each.id != message.id), message]
 
 
 def _rejected(state: RSDState, settings: RSDSettings) -> bool:
