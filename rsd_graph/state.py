@@ -275,6 +275,8 @@ class RSDState(RSDInput, RSDOutput):  # type: ignore[misc]  # `messages` are in 
     """Who wrote `proposal`."""
     reward: Reward | None
     """Reward of the draft's proposal; None if it was not scored."""
+    shown: int
+    """Characters of the response that were shown while the target wrote `proposal`; missing where there were none."""
     gated: bool
     """Whether `reward` is only what a gate said; missing in runs without a gate."""
 

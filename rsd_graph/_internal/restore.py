@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from rsd_graph.errors import InvalidStateError, describe
 from rsd_graph.question import TAKEN, read_input, read_messages, read_problem
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Author, Generation, Reward, Step, Stop, Text, Usage
+from rsd_graph.state import Author, Count, Generation, Reward, Step, Stop, Text, Usage
 
 LISTS: dict[str, type] = {"steps": Step, "conversation": BaseMessage, "messages": BaseMessage}
 """Keys whose lists grow with the run: they are not read again where they hold records already."""
@@ -47,6 +47,7 @@ class Records(TypedDict, total=False):
     author: Author
     reward: Reward | None
     gated: bool
+    shown: Count
 
 
 _adapter = TypeAdapter(Records)

@@ -46,7 +46,9 @@ def check_node(models: Mapping[str, Named] | None = None) -> Callable[[RSDState,
             if stop
             else None
         )
-        _report(state["steps"], steps, settings.delimiter, message_id)
+        grown = _report(state["steps"], steps, settings.delimiter)[state.get("shown", 0) :]
+        if grown or message:
+            show(grown, message_id, whole=message)
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
@@ -56,6 +58,7 @@ def check_node(models: Mapping[str, Named] | None = None) -> Callable[[RSDState,
             "stop": stop,
             "answer": answer,
             "proposal": None,
+            **({"shown": 0} if state.get("shown") else {}),
             **({"messages": _messages(state, message)} if message else {}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
         }
@@ -81,14 +84,16 @@ def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSetti
     return limit_reached(steps, settings)
 
 
-def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str, message_id: str) -> None:
-    """Tell which steps are kept. A blank one is, as soon as a step follows it that says something."""
+def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str) -> str:
+    """Tell which steps are kept. A blank one is, as soon as a step follows it that says something.
+
+    Returns what the response has grown by.
+    """
     if blanks_at_end(steps):
-        return
+        return ""
     grown = ""
     for index in range(len(before) - blanks_at_end(before), len(steps)):
         step = steps[index]
         emit({"event": "kept", "step": index, "text": step.text, "author": step.author, "reward": step.reward})
         grown += step.text if index == 0 or steps[index - 1].finish == "length" else delimiter + step.text
-    if grown:
-        show(grown, message_id)
+    return grown
