@@ -3,13 +3,14 @@
 `push_message` of LangGraph serves one of the three. To the others the response looks like what a chat model says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.event_stream import _AstreamEventsCallbackHandler
 from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
@@ -17,6 +18,9 @@ from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHand
 
 NAME = "rsd"
 """Of the chat model that the response seems to come from, in `astream_events`."""
+
+HIDDEN = "__rsd_hidden_from"
+"""Where a run's configuration holds the readers that get the response in another way."""
 
 Event = dict[str, Any]
 
@@ -32,11 +36,20 @@ def send(chunk: AIMessageChunk, whole: AIMessage | None = None) -> None:
         whole: The finished message, if the piece is the last.
     """
     config = get_config()
+    hidden = config["configurable"].get(HIDDEN, ())
     for handler in _handlers(config):
-        if isinstance(handler, StreamMessagesHandler):
+        if any(handler is each for each in hidden):
+            _note(handler, chunk)
+        elif isinstance(handler, StreamMessagesHandler):
             _to_graph_stream(handler, config, chunk, whole)
         elif isinstance(handler, _AstreamEventsCallbackHandler):
             _to_event_stream(handler, config, chunk, whole)
+
+
+def hidden_from_readers(handlers: Iterable[object]) -> dict[str, Any]:
+    """What a configuration must hold so that these handlers, and those around this call, get no messages of the run."""
+    around = var_child_runnable_config.get() or {}
+    return {HIDDEN: (*handlers, *_handlers(around))}
 
 
 def _handlers(config: RunnableConfig) -> list[Any]:
@@ -57,7 +70,13 @@ def _to_graph_stream(
             handler.stream((namespace, "messages", (event, {**metadata, "run_id": chunk.id})))
     else:
         handler.stream((namespace, "messages", (chunk, metadata)))
-    handler.seen.add(str(chunk.id))  # the whole message, which a node returns at the end, does not follow its pieces
+    _note(handler, chunk)
+
+
+def _note(handler: object, chunk: AIMessageChunk) -> None:
+    """Have the handler know the message, so that the whole of it, which a node returns, does not follow its pieces."""
+    if isinstance(handler, StreamMessagesHandler):
+        handler.seen.add(str(chunk.id))
 
 
 def _protocol_events(handler: object, chunk: AIMessageChunk, whole: AIMessage | None) -> Iterator[Event]:

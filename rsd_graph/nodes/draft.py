@@ -50,6 +50,7 @@ def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
     question = read_question({key: state.get(key) for key in TAKEN})
     asked = conversation(settings, question["problem"], question["history"])
-    if state.get("conversation") == asked:  # as START has written it
-        return no_steps()
-    return {"conversation": asked, **no_steps()}
+    opened = no_steps()
+    if state.get("message_id") and not state["steps"] and not state["stop"]:  # as START has written it
+        opened["message_id"] = state["message_id"]
+    return opened if state.get("conversation") == asked else {"conversation": asked, **opened}

@@ -113,6 +113,7 @@ def test_a_stop_reason_of_another_node_is_kept() -> None:
     """Nothing is added where a context was full, and the answer is taken from what there is."""
     state = under_way(Step(r"\boxed{7}", "draft"), proposal=None, stop="context_overflow")
     update, events = run_node(check_node(), state)
+    assert [message.text for message in update.pop("messages")] == [r"\boxed{7}"]
     assert update == {
         "steps": [Step(r"\boxed{7}", "draft")],
         "response": r"\boxed{7}",
