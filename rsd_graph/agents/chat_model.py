@@ -20,7 +20,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
-from pydantic import ConfigDict, Field, InstanceOf, PrivateAttr, ValidationError
+from pydantic import ConfigDict, Field, InstanceOf, PrivateAttr, ValidationError, model_validator
 
 from rsd_graph._internal.message_stream import hidden_from_readers
 from rsd_graph.agents.transcript import Transcript
@@ -32,6 +32,10 @@ LANGCHAINS_OWN = {"stream", "ls_structured_output_format", "structured_output_fo
 """Arguments of a call that LangChain passes on and that mean nothing here."""
 OF_THE_MODEL = ("temperature", "top_p", "max_tokens", "seed")
 """Settings that are arguments of the constructor too, because chat models have them."""
+
+OF_THE_GRAPH = {"api_key", "max_retries"}
+"""Standard arguments of LangChain's chat models that are accepted without effect: the models of the graph have keys of
+their own, and retry by themselves."""
 
 
 class ChatRSD(BaseChatModel):
@@ -71,14 +75,17 @@ class ChatRSD(BaseChatModel):
     seed: int | None = None
     timeout: float | None = Field(default=None, gt=0)
     """Seconds for a response. Calls that are not async look at it when a piece of the response has come."""
-    max_retries: int | None = None
-    """Has no effect: it is here because LangChain passes it to every chat model. The models of the graph retry."""
     streaming: bool = False
     """Whether `invoke` streams to its callbacks."""
     thinks_first: bool = False
     """Whether responses begin within a thought, because the chat template ends the prompt with `<think>`."""
 
     _own: str = PrivateAttr(default_factory=lambda: str(uuid4()))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_the_graph_has(cls, given: Any) -> Any:
+        return {name: value for name, value in given.items() if name not in OF_THE_GRAPH}
 
     @property
     def _llm_type(self) -> str:
