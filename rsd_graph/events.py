@@ -17,7 +17,7 @@ from langgraph.config import get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
 from typing_extensions import TypedDict
 
-from rsd_graph._internal.message_stream import send
+from rsd_graph.message_stream import send
 from rsd_graph.state import Author, Finish, Stop
 
 
@@ -89,10 +89,10 @@ def show(text: str, message_id: str, *, whole: AIMessage | None = None) -> None:
         whole: That message, if the run has ended; the piece is the last then, and carries its metadata.
     """
     if whole is None:
-        send(AIMessageChunk(text, id=message_id))
+        send(AIMessageChunk(content=text, id=message_id))
         return
     last = AIMessageChunk(
-        text,
+        content=text,
         id=message_id,
         usage_metadata=whole.usage_metadata,
         response_metadata=whole.response_metadata,

@@ -59,7 +59,9 @@ class ScriptedModel:
 
 async def _write(text: str) -> None:
     sink = text_sink()
-    for word in re.finditer(r"\S+\s*", text) if sink else ():
+    if sink is None:
+        return
+    for word in re.finditer(r"\S+\s*", text):
         sink(text[: word.end()])
         await asyncio.sleep(0)
 

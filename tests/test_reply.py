@@ -12,7 +12,13 @@ USAGE = Usage(draft=TokenUsage(10, 4, 3), target=TokenUsage(20, 5, 7), reward=To
 
 def replied(**changes: Any) -> AIMessage:
     models = {role: SimpleNamespace(name=f"{role}-7b") for role in ("draft", "target", "reward")}
-    given: Any = {"message_id": "m", "steps": [Step("a", "draft", 0.9)], "stop": "eos", "usage": USAGE, "models": models}
+    given: Any = {
+        "message_id": "m",
+        "steps": [Step("a", "draft", 0.9)],
+        "stop": "eos",
+        "usage": USAGE,
+        "models": models,
+    }
     return reply("a", **{**given, **changes})
 
 

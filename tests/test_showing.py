@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from langgraph.types import RetryPolicy
+from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from rsd_graph import Generation, RSDSettings, build_rsd_graph, create_rsd_graph
 from rsd_graph.errors import ContextOverflowError, ModelUnreachableError
@@ -40,7 +40,8 @@ class Writer:
 
 def shown(graph: Any, **context: Any) -> tuple[list[str], Any]:
     """The pieces, and the output."""
-    pieces, out = [], None
+    pieces: list[str] = []
+    out: Any = None
     for mode, part in graph.stream({"problem": "p"}, context=context or None, stream_mode=["messages", "values"]):
         if mode == "messages":
             pieces.append(str(part[0].text))
@@ -126,7 +127,7 @@ def test_a_node_that_is_called_again_repeats_nothing() -> None:
     builder = build_rsd_graph(
         ScriptedModel([step("d")]), Writer(["one", 60.0], ["o", "one two", step("one two", "eos")]), ScriptedReward([0])
     )
-    builder.nodes["target"].timeout = 0.5
+    builder.nodes["target"].timeout = TimeoutPolicy(run_timeout=0.5)
     builder.nodes["target"].retry_policy = RetryPolicy(max_attempts=2, initial_interval=0.0, jitter=False)
     graph: Any = builder.compile()
 
@@ -145,8 +146,11 @@ def test_nothing_is_shown_after_the_call() -> None:
             sinks.append(text_sink())
             return await super().generate(*given, **options)
 
+    def reward(*_: Any) -> float:
+        for sink in sinks:
+            sink("one more")
+        return REWRITE
+
     writer = Late(["one", step("one")], [step("two", "eos")])
-    graph = create_rsd_graph(
-        ScriptedModel([step("d")]), writer, ScriptedReward(lambda *_: [sink("one more") for sink in sinks] and 0 or 0)
-    )
+    graph = create_rsd_graph(ScriptedModel([step("d")]), writer, ScriptedReward(reward))
     assert shown(graph)[0] == ["one", "\n\ntwo"]

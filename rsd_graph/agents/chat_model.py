@@ -20,14 +20,15 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import StreamMode
 from pydantic import ConfigDict, Field, InstanceOf, PrivateAttr, ValidationError, model_validator
 
-from rsd_graph._internal.message_stream import hidden_from_readers
+from rsd_graph.message_stream import hidden_from_readers
 from rsd_graph.agents.transcript import Transcript
 from rsd_graph.errors import ConfigurationError, ModelTimeoutError, describe
 from rsd_graph.settings import RSDSettings
 
-STREAMED = ["messages", "values"]
+STREAMED: tuple[StreamMode, ...] = ("messages", "values")
 LANGCHAINS_OWN = {"stream", "ls_structured_output_format", "structured_output_format"}
 """Arguments of a call that LangChain passes on and that mean nothing here."""
 OF_THE_MODEL = ("temperature", "top_p", "max_tokens", "seed")
@@ -48,8 +49,8 @@ class ChatRSD(BaseChatModel):
     What a thinking model writes within `<think>` is the message's reasoning, and not part of its text. The model cannot
     call tools: to use it beside other tools, make it one by `as_tool`.
 
-    Any field of `RSDSettings` can be passed to a call, or bound; an unknown one is refused by name. The graph holds live
-    connections and is left out of `model_dump`, and the model is not serializable by LangChain's `dumps`. A cache of
+    Any field of `RSDSettings` can be passed to a call, or bound; an unknown one is refused by name. The graph holds
+    live connections: `model_dump` leaves it out, and LangChain's `dumps` does not serialize the model. A cache of
     LangChain's serves one object, never a second one, which may have another graph.
 
     Raises:
@@ -60,7 +61,7 @@ class ChatRSD(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", populate_by_name=True)
 
-    graph: InstanceOf[CompiledStateGraph] = Field(exclude=True, repr=False)  # type: ignore[type-arg]  # pydantic's limits
+    graph: InstanceOf[CompiledStateGraph] = Field(exclude=True, repr=False)
     """Made by `create_rsd_graph`."""
     model: str = Field(default="rsd", alias="model_name")
     """What traces and `response_metadata["model_name"]` call it."""
@@ -127,8 +128,9 @@ class ChatRSD(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         transcript, context = self._transcript(stop, kwargs), self._context(kwargs)
         ends = monotonic() + self.timeout if self.timeout else None
+        graph: Any = self.graph
         given, config = {"messages": messages}, _config(run_manager)
-        with closing(self.graph.stream(given, config, context=context, stream_mode=STREAMED)) as parts:  # type: ignore[type-var]
+        with closing(graph.stream(given, config, context=context, stream_mode=STREAMED)) as parts:
             for mode, part in parts:
                 yield from transcript.read(mode, part)
                 if transcript.stopped:
@@ -147,7 +149,8 @@ class ChatRSD(BaseChatModel):
         transcript, context = self._transcript(stop, kwargs), self._context(kwargs)
         given, config = {"messages": messages}, _config(run_manager)
         ends = monotonic() + self.timeout if self.timeout else None
-        parts: Any = self.graph.astream(given, config, context=context, stream_mode=STREAMED)
+        graph: Any = self.graph
+        parts = graph.astream(given, config, context=context, stream_mode=STREAMED)
         async with aclosing(parts):
             while (part := await _next(parts, ends, self.timeout)) is not None and not transcript.stopped:
                 for chunk in transcript.read(*part):
@@ -173,7 +176,7 @@ class ChatRSD(BaseChatModel):
             raise ConfigurationError(f"ChatRSD's settings: {describe(error)}") from error
 
     def _fields(self, passed: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings' fields that are set: by the call, else by an argument of the constructor, else by `settings`."""
+        """The fields that are set: by the call, else by an argument of the constructor, else by `settings`."""
         given = self.settings.model_dump(exclude_unset=True) if self.settings else {}
         of_model = {name: getattr(self, name) for name in OF_THE_MODEL if getattr(self, name) is not None}
         return {**given, **of_model, **passed}

@@ -48,7 +48,7 @@ class Transcript:
         yield from self._chunks(self._thoughts.end())
         usage = self._values.get("usage")
         last = AIMessageChunk(
-            "",
+            content="",
             id=self._id,
             usage_metadata=usage_metadata(usage) if usage else None,
             response_metadata={**self._metadata(), "model_name": self._model_name},
@@ -59,7 +59,7 @@ class Transcript:
     def _chunks(self, said: Iterable[tuple[Kind, str]]) -> Iterator[ChatGenerationChunk]:
         for kind, text in said:
             thought = {"reasoning_content": text} if kind == "reasoning" else {}
-            chunk = AIMessageChunk("" if thought else text, id=self._id, additional_kwargs=thought)
+            chunk = AIMessageChunk(content="" if thought else text, id=self._id, additional_kwargs=thought)
             yield ChatGenerationChunk(message=chunk)
 
     def _metadata(self) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
 
-def check_node(models: Mapping[str, Named] | None = None) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+def check_node(
+    models: Mapping[str, Named] | None = None,
+) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
     """The node that appends the proposal to the response, and ends the run when there is a reason to.
 
     Args:

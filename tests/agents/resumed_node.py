@@ -14,7 +14,12 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from rsd_graph import Generation, create_rsd_graph
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
-STEPS = ["Tom has 3 boxes with 4 apples each.", "That is 3 * 4 = 12 apples.", "He eats 2, so 12 - 2 = 10.", r"\boxed{10}"]
+STEPS = [
+    "Tom has 3 boxes with 4 apples each.",
+    "That is 3 * 4 = 12 apples.",
+    "He eats 2, so 12 - 2 = 10.",
+    r"\boxed{10}",
+]
 
 
 class Slow(ScriptedModel):

@@ -200,7 +200,9 @@ def test_a_graph_around_it_shows_the_response_once(asynchronous: bool, subgraphs
     async def run() -> list[Any]:
         return [each async for each in parent.astream(given, stream_mode="messages", subgraphs=subgraphs)]
 
-    parts = asyncio.run(run()) if asynchronous else list(parent.stream(given, stream_mode="messages", subgraphs=subgraphs))
+    parts = (
+        asyncio.run(run()) if asynchronous else list(parent.stream(given, stream_mode="messages", subgraphs=subgraphs))
+    )
     shown = [part[1][0] if subgraphs else part[0] for part in parts]
     assert [str(message.text) for message in shown] == ["one ", "two", "\n\nso \\boxed{4}", ""]
 
@@ -224,8 +226,8 @@ def test_the_graph_is_traced_below_the_model() -> None:
         def on_chat_model_start(self, *_: Any, run_id: Any, **__: Any) -> None:
             runs.append(("model", run_id))
 
-        def on_chain_start(self, *_: Any, parent_run_id: Any, name: str = "", **__: Any) -> None:
-            runs.append((name, parent_run_id))
+        def on_chain_start(self, *_: Any, **given: Any) -> None:
+            runs.append((given["name"], given["parent_run_id"]))
 
     chat().invoke("p", {"callbacks": [Tracing()]})
     assert runs[1] == ("rsd", runs[0][1])

@@ -1,4 +1,4 @@
-"""LangChain's standard tests of chat models (`langchain-tests`). docs/embedding.md lists what is switched off, and why."""
+"""LangChain's standard tests of chat models. docs/embedding.md lists what is switched off, and why."""
 
 from pathlib import Path
 from typing import Any

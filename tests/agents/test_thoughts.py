@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,16 +31,12 @@ def test_thoughts_are_told_from_text(text: str, expected: tuple[str, str]) -> No
     assert split([text]) == split(list(text)) == expected
 
 
-@given(st.lists(st.sampled_from(["<think>", "</think>", "<", "thi", "nk>", "a b", "[", "/"]), max_size=9), st.randoms())
-def test_how_the_text_is_cut_does_not_matter(parts: list[str], random: st.DrawFn) -> None:  # type: ignore[valid-type]
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<", "thi", "nk>", "a b", "[", "/"]), max_size=9), st.data())
+def test_how_the_text_is_cut_does_not_matter(parts: list[str], data: st.DataObject) -> None:
     """Any pieces, the same result."""
     text = "".join(parts)
-    pieces, rest = [], text
-    while rest:
-        size = random.randint(1, 5)  # type: ignore[attr-defined]
-        pieces.append(rest[:size])
-        rest = rest[size:]
-    assert split(pieces) == split([text])
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)) | {0, len(text)})
+    assert split([text[start:end] for start, end in pairwise(cuts)]) == split([text])
 
 
 def test_a_response_may_begin_within_a_thought() -> None:

@@ -148,6 +148,7 @@ def test_steps_and_events_show_in_the_agents_stream() -> None:
 def test_a_cancelled_agent_cancels_the_models() -> None:
     """At once."""
     cancelled = []
+    started = asyncio.Event()
 
     class Hanging:
         name = "hanging"
@@ -162,8 +163,6 @@ def test_a_cancelled_agent_cancels_the_models() -> None:
             return []
 
     async def run() -> None:
-        nonlocal started
-        started = asyncio.Event()
         compiled = agent(create_rsd_graph(Hanging(), Hanging(), ScriptedReward([KEEP])))
         task = asyncio.create_task(compiled.ainvoke({"messages": [("user", "2 + 2?")]}))
         await started.wait()
@@ -171,6 +170,5 @@ def test_a_cancelled_agent_cancels_the_models() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    started: asyncio.Event
     asyncio.run(run())
     assert cancelled == [True]

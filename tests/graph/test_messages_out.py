@@ -92,7 +92,8 @@ def test_a_parent_streams_the_response_once(given: Any, subgraphs: bool) -> None
     compiled = parent_of(solver())
 
     async def run() -> tuple[list[BaseMessage], Any]:
-        shown, out = [], None
+        shown: list[BaseMessage] = []
+        out: Any = None
         async for *_, mode, part in compiled.astream(
             {"messages": given}, stream_mode=["messages", "values"], subgraphs=subgraphs
         ):
@@ -171,9 +172,10 @@ def test_a_paused_run_shows_the_rest_when_it_goes_on() -> None:
     graph = build_rsd_graph(draft, target, ScriptedReward([REWRITE])).compile(
         checkpointer=InMemorySaver(), interrupt_after=["target"]
     )
-    shown = []
+    shown: list[list[str]] = []
     given: Any = {"problem": "p"}
     for _ in range(3):
-        shown.append([str(message.text) for message, _ in graph.stream(given, thread(), stream_mode="messages")])
+        pieces: Any = graph.stream(given, thread(), stream_mode="messages")
+        shown.append([str(message.text) for message, _ in pieces])
         given = None
     assert shown == [["one ", "two"], ["\n\nthree"], [""]]
