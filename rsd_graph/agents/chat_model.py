@@ -19,16 +19,16 @@ from langchain_core.language_models.chat_models import agenerate_from_stream, ge
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import StreamMode
 from pydantic import ConfigDict, Field, InstanceOf, PrivateAttr, ValidationError, model_validator
 
-from rsd_graph.message_stream import hidden_from_readers
+from rsd_graph.agents.calls import Graph, for_calls
 from rsd_graph.agents.transcript import Transcript
 from rsd_graph.errors import ConfigurationError, ModelTimeoutError, describe
+from rsd_graph.message_stream import hidden_from_readers
 from rsd_graph.settings import RSDSettings
 
-STREAMED: tuple[StreamMode, ...] = ("messages", "values")
+STREAMED: list[StreamMode] = ["messages", "values"]
 LANGCHAINS_OWN = {"stream", "ls_structured_output_format", "structured_output_format"}
 """Arguments of a call that LangChain passes on and that mean nothing here."""
 OF_THE_MODEL = ("temperature", "top_p", "max_tokens", "seed")
@@ -61,8 +61,8 @@ class ChatRSD(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", populate_by_name=True)
 
-    graph: InstanceOf[CompiledStateGraph] = Field(exclude=True, repr=False)
-    """Made by `create_rsd_graph`."""
+    graph: InstanceOf[Graph] = Field(exclude=True, repr=False)
+    """Made by `create_rsd_graph`. A checkpointer of its own is not used: each call is a run of its own."""
     model: str = Field(default="rsd", alias="model_name")
     """What traces and `response_metadata["model_name"]` call it."""
     settings: RSDSettings | None = None
@@ -99,7 +99,7 @@ class ChatRSD(BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
-        return LangSmithParams({**params, "ls_provider": "rsd"})  # type: ignore[typeddict-item]
+        return LangSmithParams({**params, "ls_provider": "rsd"})
 
     def _generate(
         self,
@@ -128,7 +128,7 @@ class ChatRSD(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         transcript, context = self._transcript(stop, kwargs), self._context(kwargs)
         ends = monotonic() + self.timeout if self.timeout else None
-        graph: Any = self.graph
+        graph: Any = for_calls(self.graph)
         given, config = {"messages": messages}, _config(run_manager)
         with closing(graph.stream(given, config, context=context, stream_mode=STREAMED)) as parts:
             for mode, part in parts:
@@ -149,7 +149,7 @@ class ChatRSD(BaseChatModel):
         transcript, context = self._transcript(stop, kwargs), self._context(kwargs)
         given, config = {"messages": messages}, _config(run_manager)
         ends = monotonic() + self.timeout if self.timeout else None
-        graph: Any = self.graph
+        graph: Any = for_calls(self.graph)
         parts = graph.astream(given, config, context=context, stream_mode=STREAMED)
         async with aclosing(parts):
             while (part := await _next(parts, ends, self.timeout)) is not None and not transcript.stopped:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import StructuredTool, ToolException
-from langgraph.graph.state import CompiledStateGraph
 from pydantic import BaseModel, Field, ValidationError
 
+from rsd_graph.agents.calls import Graph, for_calls
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, RSDError, describe
 from rsd_graph.reply import step_as_json
 from rsd_graph.settings import RSDSettings
@@ -32,7 +32,7 @@ class Problem(BaseModel):
 
 
 def as_tool(
-    graph: CompiledStateGraph[Any, Any, Any, Any],
+    graph: Graph,
     *,
     name: str = NAME,
     description: str = DESCRIPTION,
@@ -48,7 +48,7 @@ def as_tool(
     a tool, and a cancelled agent cancels the models.
 
     Args:
-        graph: Made by `create_rsd_graph`.
+        graph: Made by `create_rsd_graph`. A checkpointer of its own is not used: each call is a run of its own.
         name: By which the model calls the tool.
         description: Tells the model when to call it.
         settings: Of each call; fields that are not set are those that the graph was made with.
@@ -56,7 +56,7 @@ def as_tool(
     Raises:
         ConfigurationError: a setting is out of range or unknown.
     """
-    context = _checked(settings)
+    context, graph = _checked(settings), for_calls(graph)
 
     def solve(problem: str) -> Result:
         try:

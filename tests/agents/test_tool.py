@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from rsd_graph import Generation, RSDSettings, create_rsd_graph
-from rsd_graph.agents import as_tool
+from rsd_graph.agents import ChatRSD, as_tool
 from rsd_graph.errors import ConfigurationError, ModelUnreachableError
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.graph.scripts import KEEP, REWRITE, step, thread
@@ -143,6 +143,15 @@ def test_steps_and_events_show_in_the_agents_stream() -> None:
     inner = [(mode, part) for namespace, mode, part in parts if namespace and namespace[0].startswith("tools:")]
     assert "".join(str(part[0].text) for mode, part in inner if mode == "messages") == "2 + 2 is 4\n\nso \\boxed{4}"
     assert [part["event"] for mode, part in inner if mode == "custom"][-1] == "finished"
+
+
+def test_a_checkpointer_of_the_graph_is_left_out() -> None:
+    """A call needs no thread, and leaves the graph's threads alone."""
+    draft = ScriptedModel([step(r"\boxed{4}", "eos")])
+    graph = create_rsd_graph(draft, draft, ScriptedReward([KEEP]), checkpointer=InMemorySaver())
+    assert as_tool(graph).invoke(call()).status == "success"
+    assert ChatRSD(graph=graph).invoke("2 + 2?").text == r"\boxed{4}"
+    assert graph.get_state(thread()).values == {}
 
 
 def test_a_cancelled_agent_cancels_the_models() -> None:
