@@ -11,7 +11,7 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from solve import PROBLEM, embedded_models, fake_models
 
@@ -26,7 +26,10 @@ def remember(fact: str) -> str:
 
 
 class Script(GenericFakeChatModel):
+    """A model that calls tools as its script says."""
+
     def bind_tools(self, *_: Any, **__: Any) -> Any:
+        """Whatever the tools are."""
         return self
 
 
@@ -46,7 +49,7 @@ def main() -> None:
     graph = create_rsd_graph(*(fake_models() if options.fake else embedded_models()))
     model = init_chat_model(options.model) if options.model else scripted()
     agent = create_agent(model, [as_tool(graph, settings={"max_steps": 30}), remember])
-    for message in agent.invoke({"messages": [("user", PROBLEM)]})["messages"]:
+    for message in agent.invoke({"messages": [HumanMessage(PROBLEM)]})["messages"]:
         message.pretty_print()
 
 

@@ -3,7 +3,7 @@
 The graph opens a sink around the calls whose text is final, which are the target's. A model that streams asks for it
 once per call of `generate`, and passes on what it has; a model that does not stream need not know about it:
 
-    sink = text_sink()
+    sink = text_sink() if n == 1 else None
     async for text_so_far in ...:
         if sink:
             sink(text_so_far)

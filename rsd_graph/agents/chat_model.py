@@ -152,7 +152,7 @@ class ChatRSD(BaseChatModel):
         graph: Any = for_calls(self.graph)
         parts = graph.astream(given, config, context=context, stream_mode=STREAMED)
         async with aclosing(parts):
-            while (part := await _next(parts, ends, self.timeout)) is not None and not transcript.stopped:
+            while not transcript.stopped and (part := await _next(parts, ends, self.timeout)) is not None:
                 for chunk in transcript.read(*part):
                     yield chunk
         for chunk in transcript.end():

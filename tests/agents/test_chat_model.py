@@ -15,7 +15,8 @@ from rsd_graph import Generation, RSDSettings, create_rsd_graph
 from rsd_graph.agents import ChatRSD
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, ModelTimeoutError, ModelUnreachableError
 from rsd_graph.testing import ScriptedModel, ScriptedReward
-from tests.graph.scripts import KEEP, step
+from rsd_graph.text_sink import text_sink
+from tests.graph.scripts import KEEP, REWRITE, step
 
 SAID = "one two\n\nso \\boxed{4}"
 
@@ -247,6 +248,43 @@ def test_a_response_has_a_time_limit(asynchronous: bool) -> None:
     with pytest.raises(ModelTimeoutError, match=r"0\.5 s"):
         asyncio.run(model.ainvoke("p")) if asynchronous else model.invoke("p")
     assert len(slow.calls) <= 4
+
+
+@pytest.mark.parametrize("how", ["break", "cancel"])
+def test_who_stops_reading_stops_the_models(how: str) -> None:
+    """A target that is in the middle of a step is cancelled, and without delay."""
+    cancelled = asyncio.Event()
+
+    class Hanging:
+        name = "hanging"
+
+        async def generate(self, *_: Any, **__: Any) -> list[Generation]:
+            sink = text_sink()
+            if sink is None:
+                return [step("no")]
+            sink("some words")
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
+            return []
+
+    model = ChatRSD(graph=create_rsd_graph(Hanging(), Hanging(), ScriptedReward([REWRITE])))
+
+    async def run() -> None:
+        if how == "break":
+            async for chunk in model.astream("p"):
+                assert chunk.text == "some words"
+                break
+        else:
+            task = asyncio.create_task(model.ainvoke("p"))
+            await asyncio.sleep(0.2)
+            task.cancel()
+            await asyncio.wait([task])
+        await asyncio.wait_for(cancelled.wait(), 5)
+
+    asyncio.run(run())
 
 
 def test_errors_are_those_of_the_graph() -> None:
