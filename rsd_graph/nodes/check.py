@@ -10,6 +10,7 @@ from rsd_graph.answers import extract_answer
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.reply import Named, reply
+from rsd_graph.run_scope import moment
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
@@ -43,6 +44,7 @@ def check_node(
         response = join_steps(steps, settings.delimiter)
         answer = extract_answer(response) if stop else None
         message_id = state.get("message_id", "") or new_message_id()
+        usage += _spent_early() if stop else Usage()
         message = (
             reply(response, message_id=message_id, steps=steps, stop=stop, usage=usage, models=models or {})
             if stop
@@ -71,6 +73,15 @@ def check_node(
 def _messages(state: RSDState, message: AIMessage) -> list[AnyMessage]:
     """The conversation with its reply; a run that an edit has made go on has replied before."""
     return [*(each for each in state.get("messages") or () if each.id != message.id), message]
+
+
+def _spent_early() -> Usage:
+    """What was started early and is not needed: the run has ended, and its message counts all of it."""
+    now = moment()
+    if now is None:
+        return Usage()
+    now.scope.end()
+    return now.scope.spent()
 
 
 def _rejected(state: RSDState, settings: RSDSettings) -> bool:

@@ -7,7 +7,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from rsd_graph import build_rsd_graph, create_rsd_graph
+from rsd_graph import Generation, TokenUsage, Usage, build_rsd_graph, create_rsd_graph
+from rsd_graph.run_scope import moment
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.graph.scripts import KEEP, REWRITE, step, thread
 
@@ -43,6 +44,26 @@ def test_a_problem_gives_one_message() -> None:
     assert message.text == out["response"] == SAID
     assert [each["author"] for each in message.response_metadata["steps"]] == ["draft", "target"]
     assert message.usage_metadata is not None
+
+
+def test_the_message_counts_what_was_started_early_too() -> None:
+    """Its usage is the output's, work that nobody needed included."""
+
+    class Early:
+        def abandon(self) -> Usage:
+            return Usage(draft=TokenUsage(completion=5), discarded=5)
+
+    class Ahead(ScriptedModel):
+        async def generate(self, *given: Any, **options: Any) -> list[Generation]:
+            now = moment()
+            assert now
+            now.scope.leave("place", Early())
+            return await super().generate(*given, **options)
+
+    model = Ahead([step("a", "eos", tokens=2)])
+    out = create_rsd_graph(model, model, ScriptedReward([KEEP])).invoke({"problem": "p"})
+    assert out["usage"].draft.completion == 7
+    assert out["messages"][0].usage_metadata["output_tokens"] == 7
 
 
 def test_messages_come_back_with_the_response() -> None:
