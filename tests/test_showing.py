@@ -6,6 +6,7 @@ import pytest
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from rsd_graph import Generation, RSDSettings, build_rsd_graph, create_rsd_graph
+from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ContextOverflowError, ModelUnreachableError
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from rsd_graph.text_sink import text_sink
@@ -59,6 +60,26 @@ def test_text_is_shown_as_it_is_written() -> None:
     """Nothing twice, and the delimiter with the step that follows it."""
     graph = rewriting(["on", "one", step("one")], ["t", "two.", step("two.", "eos")])
     assert shown(graph)[0] == ["on", "e", "\n\nt", "wo.", ""]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_models_on_the_background_loop_show_in_order(asynchronous: bool) -> None:
+    """As all of the package's models are: in another thread than the run's, which still gets piece after piece."""
+    numbers = "".join(f"{number} " for number in range(200))
+    pieces = [numbers[: end + 1] for end, character in enumerate(numbers) if character == " "]
+
+    class Elsewhere(Writer):
+        generate = on_background_loop(Writer.generate)
+
+    writer = Elsewhere([*pieces, step(numbers)], ["end", step("end", "eos")])
+    graph: Any = create_rsd_graph(ScriptedModel([step("d")]), writer, ScriptedReward([REWRITE]))
+
+    async def run() -> list[str]:
+        return [str(m.text) async for m, _ in graph.astream({"problem": "p"}, stream_mode="messages")]
+
+    said = asyncio.run(run()) if asynchronous else shown(graph)[0]
+    assert "".join(said) == f"{numbers}\n\nend"
+    assert len(said) == len(pieces) + 2
 
 
 def test_what_may_be_the_delimiter_waits() -> None:
