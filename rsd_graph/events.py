@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.config import get_stream_writer
 from langgraph.constants import TAG_NOSTREAM
-from langgraph.graph.message import push_message
 from typing_extensions import TypedDict
 
+from rsd_graph.message_stream import send
 from rsd_graph.state import Author, Finish, Stop
 
 
@@ -80,14 +80,25 @@ def emit(event: RSDEvent) -> None:
     get_stream_writer()(event)
 
 
-def show(text: str, message_id: str) -> None:
-    """Send a piece of the response to every consumer that streams the run with `stream_mode="messages"`.
+def show(text: str, message_id: str, *, whole: AIMessage | None = None) -> None:
+    """Send a piece of the response to all that stream messages: by `stream_mode="messages"`, or by `astream_events`.
 
     Args:
         text: What the response has grown by. It is final: no piece is ever taken back.
         message_id: Of the message that the response becomes; all pieces of a run carry it.
+        whole: That message, if the run has ended; the piece is the last then, and carries its metadata.
     """
-    push_message(AIMessageChunk(content=text, id=message_id), state_key=None)
+    if whole is None:
+        send(AIMessageChunk(content=text, id=message_id))
+        return
+    last = AIMessageChunk(
+        content=text,
+        id=message_id,
+        usage_metadata=whole.usage_metadata,
+        response_metadata=whole.response_metadata,
+        chunk_position="last",
+    )
+    send(last, whole)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def build_rsd_graph(
     graph.add_node("draft", Node(draft_node(draft, logprobs=needs_logprobs(reward)), takes_input=True))
     graph.add_node("score", Node(score_node(reward)))
     graph.add_node("target", Node(target_node(target)))
-    graph.add_node("check", Node(check_node()))
+    graph.add_node("check", Node(check_node({"draft": draft, "target": target, "reward": reward})))
     graph.add_edge(START, "draft")
     graph.add_edge("draft", "score")
     graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
 from pydantic import TypeAdapter, ValidationError
@@ -10,6 +11,19 @@ from pydantic import TypeAdapter, ValidationError
 from rsd_graph.errors import InvalidProblemError
 
 KEYS = ("problem", "history", "messages")
+TAKEN = ("problem", "history")
+"""Keys of an input that are gone when its run has begun. Its messages stay: the output brings them back."""
+
+
+def read_input(given: object) -> dict[str, Any]:
+    """As `read_question`, and the `messages` that the input brought, each with an id; None if it brought none."""
+    question, messages = read_question(given), _value(given, "messages")
+    return {**question, "messages": with_ids(read_messages(messages, "messages")) if messages else None}
+
+
+def with_ids(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """The messages, each with an id, as a `MessagesState` gives it one: LangGraph tells by it what was shown before."""
+    return [each if each.id else each.model_copy(update={"id": str(uuid4())}) for each in messages]
 
 
 def read_question(given: object) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class RunScope:
         self._early: dict[object, Early] = {}
         self._spent = Usage()
         self._closed = False
+        self.shown: dict[int, str] = {}
+        """What was shown of a step while it was written, by its number: a node that is called again knows it."""
 
     def leave(self, place: object, early: Early) -> None:
         """Leave it running until it is taken, at most until the run ends. It takes the place of an earlier one."""

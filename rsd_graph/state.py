@@ -252,9 +252,11 @@ class RSDOutput(TypedDict):
     stop: Stop | None
     """Why the run ended; None while it is in progress."""
     usage: Annotated[Usage, Counted]
+    messages: Annotated[list[AnyMessage], Pending]
+    """The input's messages, if it brought any, and at the end of the run the response as one `AIMessage`."""
 
 
-class RSDState(RSDInput, RSDOutput):
+class RSDState(RSDInput, RSDOutput):  # type: ignore[misc]  # `messages` are in both
     """Everything that passes between the nodes."""
 
     settings: Annotated[RSDSettings, Chosen]
@@ -269,6 +271,8 @@ class RSDState(RSDInput, RSDOutput):
     """Who wrote `proposal`."""
     reward: Reward | None
     """Reward of the draft's proposal; None if it was not scored."""
+    shown: int
+    """Characters of the response that were shown while the target wrote `proposal`; missing where there were none."""
     gated: bool
     """Whether `reward` is only what a gate said; missing in runs without a gate."""
 

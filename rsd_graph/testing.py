@@ -1,11 +1,14 @@
 """Scripted models: they run the graph in tests, and in examples without weights."""
 
+import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step
+from rsd_graph.text_sink import text_sink
 
 Script = (
     Mapping[str, Generation]
@@ -23,10 +26,12 @@ class ScriptedModel:
             another, the last of them forever; or a function of (messages, response, settings). An exception in the
             sequence is raised instead of returned.
         name: The model's name.
+        streams: Whether it writes word by word, and lets those see it who see a target's text as it comes.
     """
 
-    def __init__(self, script: Script, name: str = "scripted") -> None:
+    def __init__(self, script: Script, name: str = "scripted", *, streams: bool = False) -> None:
         self.name = name
+        self._streams = streams
         self.calls: list[tuple[list[BaseMessage], str, RSDSettings]] = []
         """Every call so far: its messages, response and settings."""
         self._script = script
@@ -35,7 +40,10 @@ class ScriptedModel:
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
-        return [self._next(messages, response, settings) for _ in range(n)]
+        said = [self._next(messages, response, settings) for _ in range(n)]
+        if self._streams and len(said) == 1:
+            await _write(said[0].text)
+        return said
 
     def _next(self, messages: Sequence[BaseMessage], response: str, settings: RSDSettings) -> Generation:
         self.calls.append((list(messages), response, settings))
@@ -47,6 +55,15 @@ class ScriptedModel:
         if isinstance(said, Exception):
             raise said
         return said
+
+
+async def _write(text: str) -> None:
+    sink = text_sink()
+    if sink is None:
+        return
+    for word in re.finditer(r"\S+\s*", text):
+        sink(text[: word.end()])
+        await asyncio.sleep(0)
 
 
 class ScriptedReward:

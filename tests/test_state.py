@@ -85,7 +85,7 @@ def test_a_generation_and_a_score_need_only_what_they_say() -> None:
 def test_the_state_holds_what_goes_in_and_what_comes_out() -> None:
     """A parent graph that has these keys in its own state can embed the graph as it is."""
     assert get_type_hints(RSDInput).keys() == {"problem", "history", "messages"}
-    assert get_type_hints(RSDOutput).keys() == {"response", "answer", "steps", "stop", "usage"}
+    assert get_type_hints(RSDOutput).keys() == {"response", "answer", "steps", "stop", "usage", "messages"}
     assert get_type_hints(RSDState).keys() > get_type_hints(RSDInput).keys() | get_type_hints(RSDOutput).keys()
 
 

@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from rsd_graph.errors import InvalidStateError, describe
-from rsd_graph.question import KEYS, read_messages, read_problem, read_question
+from rsd_graph.question import TAKEN, read_input, read_messages, read_problem
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Author, Generation, Reward, Step, Stop, Text, Usage
+from rsd_graph.state import Author, Count, Generation, Reward, Step, Stop, Text, Usage
 
-LISTS: dict[str, type] = {"steps": Step, "conversation": BaseMessage}
+LISTS: dict[str, type] = {"steps": Step, "conversation": BaseMessage, "messages": BaseMessage}
 """Keys whose lists grow with the run: they are not read again where they hold records already."""
 
 
@@ -34,7 +34,7 @@ class Records(TypedDict, total=False):
 
     problem: Annotated[str, BeforeValidator(read_problem)]
     history: Annotated[list[BaseMessage], BeforeValidator(lambda given: read_messages(given, "history"))] | None
-    messages: None
+    messages: Annotated[list[BaseMessage], BeforeValidator(lambda given: read_messages(given, "messages"))] | None
     response: Text
     answer: Text | None
     steps: list[Step]
@@ -47,6 +47,7 @@ class Records(TypedDict, total=False):
     author: Author
     reward: Reward | None
     gated: bool
+    shown: Count
 
 
 _adapter = TypeAdapter(Records)
@@ -58,14 +59,20 @@ def restored(state: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidStateError: a value has the wrong type or is out of range; the message names it.
     """
-    unread = [key for key in state if key not in KEYS and not _is_list_of_records(state, key)]
+    unread = [key for key in state if key not in TAKEN and not _is_list_of_records(state, key)]
     return {**state, **_read({key: state[key] for key in unread})}
 
 
 def edited(update: Mapping[str, Any]) -> dict[str, Any]:
     """As `restored`, for an edit of the state: the input and what is a record already are checked too."""
-    asked = {**read_question({"messages": update["messages"]}), "messages": None} if update.get("messages") else {}
-    return {**_read({key: _as_json(value) for key, value in {**update, **asked}.items()})}
+    return {**_read({key: _as_json(value) for key, value in {**update, **_asked(update)}.items()})}
+
+
+def _asked(update: Mapping[str, Any]) -> dict[str, Any]:
+    """The question of an edit that starts a run. Messages beside steps ask nothing: a whole state comes back."""
+    if update.get("messages"):
+        return {} if "steps" in update else read_input({"messages": update["messages"]})
+    return {} if update.get("problem") is None else {"messages": None}
 
 
 def _read(values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from rsd_graph._internal import background
 from rsd_graph._internal.restore import edited, restored
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
 from rsd_graph.next_step import conversation
-from rsd_graph.question import KEYS, read_question
+from rsd_graph.question import KEYS, TAKEN, read_input
 from rsd_graph.run_scope import Moment, RunScope, at
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
 from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, Usage, no_steps
@@ -83,7 +83,7 @@ class Node(Runnable[RSDState, Update]):
         """Call the function. Any exception that it raises carries the steps kept so far."""
         state: Any = restored(input)
         settings = _choice(config).over(state.get("settings"))
-        taken: Update = {key: None for key in KEYS if key in state} if self._takes_input else {}
+        taken: Update = {key: None for key in TAKEN if key in state} if self._takes_input else {}
         if not taken and not state.keys() >= OPENED:
             raise InvalidProblemError("there is no run to resume: pass `problem`, a text, or `messages`")
         scope = _scope(config)
@@ -224,7 +224,7 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
             return None
         if isinstance(given, Command):
             return replace(given, update=edited(given.update)) if isinstance(given.update, Mapping) else given
-        question, settings = read_question(given), choice.over(None)
+        question, settings = read_input(given), choice.over(None)
         return {
             **no_steps(),
             "proposal": None,

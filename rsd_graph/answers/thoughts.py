@@ -2,7 +2,7 @@
 
 import re
 
-_TAG = re.compile(
+TAG = re.compile(
     r"[<◁](?P<closing>/?)\s*(?:think|thinking|thought|thoughts|reasoning|seed:think)\s*[>▷]|\[(?P<closed>/?)THINK\]",
     re.IGNORECASE,
 )
@@ -19,7 +19,7 @@ def without_thoughts(response: str) -> str:
     response = _OTHER_CHANNELS.sub("", response)
     kept: list[str] = []
     depth = start = 0
-    for tag in _TAG.finditer(response):
+    for tag in TAG.finditer(response):
         if tag["closing"] or tag["closed"]:
             if depth == 0:
                 kept.clear()
@@ -36,5 +36,5 @@ def without_thoughts(response: str) -> str:
 
 def after_last_thought(response: str) -> str:
     """What follows the last closing tag, whatever opened before."""
-    ends = [tag.end() for tag in _TAG.finditer(response) if tag["closing"] or tag["closed"]]
+    ends = [tag.end() for tag in TAG.finditer(response) if tag["closing"] or tag["closed"]]
     return response[ends[-1] :] if ends else ""

@@ -1,19 +1,29 @@
 """Keeps the step, and checks whether the run ends here: why, and with which answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
 from rsd_graph.channels import appended
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
+from rsd_graph.reply import Named, reply
+from rsd_graph.run_scope import moment
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
 
 
-def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node that appends the proposal to the response, and ends the run when there is a reason to."""
+def check_node(
+    models: Mapping[str, Named] | None = None,
+) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node that appends the proposal to the response, and ends the run when there is a reason to.
+
+    Args:
+        models: Draft, target and reward by role; the message that the response becomes says their names.
+    """
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         steps, usage, proposal = state["steps"], state["usage"], state["proposal"]
@@ -35,7 +45,15 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
         response = join_steps(steps, settings.delimiter)
         answer = extract_answer(response) if stop else None
         message_id = state.get("message_id", "") or new_message_id()
-        _report(state["steps"], steps, settings.delimiter, message_id)
+        usage += _spent_early() if stop else Usage()
+        message = (
+            reply(response, message_id=message_id, steps=steps, stop=stop, usage=usage, models=models or {})
+            if stop
+            else None
+        )
+        grown = _report(state["steps"], steps, settings.delimiter)[state.get("shown", 0) :]
+        if grown or message:
+            show(grown, message_id, whole=message)
         if stop:
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
         return {
@@ -44,10 +62,26 @@ def check_node() -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]
             "response": appended(state["response"], response),
             "proposal": None,
             **({"stop": stop, "answer": answer} if stop else {}),
+            **({"shown": 0} if state.get("shown") else {}),
+            **({"messages": _messages(state, message)} if message else {}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
         }
 
     return check
+
+
+def _messages(state: RSDState, message: AIMessage) -> list[AnyMessage]:
+    """The conversation with its reply; a run that an edit has made go on has replied before."""
+    return [*(each for each in state.get("messages") or () if each.id != message.id), message]
+
+
+def _spent_early() -> Usage:
+    """What was started early and is not needed: the run has ended, and its message counts all of it."""
+    now = moment()
+    if now is None:
+        return Usage()
+    now.scope.end()
+    return now.scope.spent()
 
 
 def _rejected(state: RSDState, settings: RSDSettings) -> bool:
@@ -63,14 +97,16 @@ def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSetti
     return limit_reached(steps, settings)
 
 
-def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str, message_id: str) -> None:
-    """Tell which steps are kept. A blank one is, as soon as a step follows it that says something."""
+def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str) -> str:
+    """Tell which steps are kept. A blank one is, as soon as a step follows it that says something.
+
+    Returns what the response has grown by.
+    """
     if blanks_at_end(steps):
-        return
+        return ""
     grown = ""
     for index in range(len(before) - blanks_at_end(before), len(steps)):
         step = steps[index]
         emit({"event": "kept", "step": index, "text": step.text, "author": step.author, "reward": step.reward})
         grown += step.text if index == 0 or steps[index - 1].finish == "length" else delimiter + step.text
-    if grown:
-        show(grown, message_id)
+    return grown

@@ -7,7 +7,7 @@ from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import emit
 from rsd_graph.next_step import conversation, propose
 from rsd_graph.protocols import StepGenerator
-from rsd_graph.question import KEYS, read_question
+from rsd_graph.question import TAKEN, read_question
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage, no_steps
 
@@ -18,7 +18,7 @@ def draft_node(
     """The node in which `model`, the cheap one, proposes the next step; `logprobs`: whether the reward reads them."""
 
     async def draft(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
-        opening = _open_run(state, settings) if any(key in state for key in KEYS) else {}
+        opening = _open_run(state, settings) if any(key in state for key in TAKEN) else {}
         run: RSDState = {**state, **opening}  # type: ignore[typeddict-item]  # `opening` holds keys of the state only
         if "conversation" not in run:
             raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
@@ -50,8 +50,9 @@ def draft_node(
 
 def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     """The state of a run without steps; it replaces whatever an earlier run left on the thread."""
-    question = read_question(state)
+    question = read_question({key: state.get(key) for key in TAKEN})
     asked = conversation(settings, question["problem"], question["history"])
-    if state.get("conversation") == asked:  # as START has written it
-        return no_steps()
-    return {"conversation": asked, **no_steps()}
+    opened = no_steps()
+    if state.get("message_id") and not state["steps"] and not state["stop"]:  # as START has written it
+        opened["message_id"] = state["message_id"]
+    return opened if state.get("conversation") == asked else {"conversation": asked, **opened}

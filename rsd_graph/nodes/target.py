@@ -8,8 +8,11 @@ from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import emit
 from rsd_graph.next_step import propose
 from rsd_graph.protocols import StepGenerator
+from rsd_graph.run_scope import moment
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDState, Usage
+from rsd_graph.showing import Showing
+from rsd_graph.state import Generation, RSDState, Usage
+from rsd_graph.text_sink import text_to
 
 
 def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
@@ -21,7 +24,7 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the draft's step is kept
         spent = Usage(discarded=rejected.usage.completion if rejected else 0)
         try:
-            generation = await propose(model, "target", state["conversation"], state["steps"], settings, logprobs=False)
+            generation, shown = await _written(model, state, settings)
         except ContextOverflowError:
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
         emit(
@@ -36,7 +39,33 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
         return {
             "proposal": generation,
             "author": "target",
+            **({"shown": shown} if shown else {}),
             "usage": state["usage"] + spent + Usage(target=generation.usage),
         }
 
     return target
+
+
+async def _written(model: StepGenerator, state: RSDState, settings: RSDSettings) -> tuple[Generation, int]:
+    """The step, shown while it is written, and how many characters of the response were shown that way.
+
+    A call that fails when some of its text was shown counts as cut there. The run goes on from that text, and fails at
+    the next call if the model is gone for good.
+    """
+    now, index = moment(), len(state["steps"])
+    memory = now.scope.shown if now else {}
+    showing = Showing(state["steps"], settings.delimiter, state.get("message_id", ""), memory.get(index, ""))
+    try:
+        with text_to(showing):
+            proposed = await propose(
+                model, "target", state["conversation"], state["steps"], settings, logprobs=False
+            )
+        generation = showing.settled(proposed)
+    except Exception:
+        if not showing.text:
+            raise
+        generation = showing.cut()
+    finally:
+        showing.end()
+        memory[index] = showing.text
+    return generation, showing.characters

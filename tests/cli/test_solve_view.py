@@ -45,6 +45,7 @@ def result(stop: Stop = "eos", answer: str | None = "4", flops: Flops | None = N
         "steps": STEPS,
         "stop": stop,
         "usage": USAGE,
+        "messages": [],
     }
     return Result(output, 1.23456, flops)
 

@@ -121,6 +121,7 @@ def output(text: str) -> RSDOutput:
         "steps": [Step(text, "draft", 0.5, tokens=1)],
         "stop": "eos",
         "usage": Usage(draft=TokenUsage(1, 0, 1), target=TokenUsage(), discarded=0, question=1, response=1),
+        "messages": [],
     }
 
 

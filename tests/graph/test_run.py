@@ -10,10 +10,11 @@ from tests.graph.scripts import KEEP, REWRITE, step
 
 
 def test_the_output_holds_what_the_contract_names() -> None:
-    """Response, answer, steps with author and reward, stop and usage."""
+    """Response, answer, steps with author and reward, stop and usage; and the message, which has its own tests."""
     draft = ScriptedModel([step("2+2 is 5", tokens=5), step(r"so \boxed{4}", "eos", tokens=6)])
     target = ScriptedModel([step("2+2 is 4", tokens=7)])
     out = create_rsd_graph(draft, target, ScriptedReward([0.2, 0.9])).invoke({"problem": "2+2?"})
+    assert [message.text for message in out.pop("messages")] == [out["response"]]
     assert out == {
         "response": "2+2 is 4\n\nso \\boxed{4}",
         "answer": "4",

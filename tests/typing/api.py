@@ -1,13 +1,14 @@
 """The public API, used as in a user's code. mypy checks this file; nothing runs it.
 
-Missing on purpose: `rsd_graph.rewards.process_reward`, `rsd_graph.agents`, `rsd_graph.gateway` and `rsd_graph.sandbox`.
+Missing on purpose: `rsd_graph.rewards.process_reward`, `rsd_graph.gateway` and `rsd_graph.sandbox`.
 Each gets its lines here when it is added.
 """
 
 from collections.abc import Sequence
 from typing import Any, Literal, assert_type
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -25,6 +26,7 @@ from rsd_graph import (
     build_rsd_graph,
     create_rsd_graph,
 )
+from rsd_graph.agents import ChatRSD, as_tool
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ContextOverflowError, ModelError, RSDError
 from rsd_graph.events import RSDEvent
@@ -113,12 +115,22 @@ async def run_a_graph() -> None:
     answer: str | None = out["answer"]
     steps: list[Step] = out["steps"]
     usage: Usage = out["usage"]
+    messages: list[AnyMessage] = out["messages"]
+    assert_type(messages[-1].id, str | None)
     assert_type(steps[0].text, str)
     assert_type(steps[0].author, Literal["draft", "target", "tool"])
     assert_type(steps[0].reward, float | None)
     assert_type(usage.draft.prompt + usage.target.cached + usage.reward.completion, int)
     assert_type(extract_answer(response), str | None)
     assert_type(same_answer(answer, "4", timeout=5), bool)
+
+
+def embed_a_graph() -> None:
+    """As a tool and as a chat model."""
+    graph = create_rsd_graph(Parrot(), Parrot(), Lengths())
+    assert_type(as_tool(graph, name="solve", description="Solves.", settings={"max_steps": 3}), StructuredTool)
+    chat = ChatRSD(graph=graph, settings=RSDSettings(max_steps=3), stop=["."], temperature=0.5)
+    assert_type(chat.invoke("What is 2+2?", threshold=0.5), AIMessage)
 
 
 async def stream_events() -> None:
