@@ -53,13 +53,13 @@ class ChatCompletions:
         try:
             await self._answer(Request(scope), receive, reply, request_id)
         except asyncio.CancelledError:  # the server is shut down
-            with suppress(StalledError, OSError):
+            with suppress(StalledError):
                 await reply.fail(stopping())
             raise
-        except (GoneError, StalledError, OSError) as error:
+        except (GoneError, StalledError) as error:
             log.info("%s: the client has gone (%s)", request_id, type(error).__name__)
         except Exception as error:  # noqa: BLE001  # whatever a user's own model raises
-            with suppress(StalledError, OSError):
+            with suppress(StalledError):
                 await reply.fail(refusal_of(error, request_id))
         finally:
             self._metrics.requests.labels(str(reply.status or 499)).inc()  # 499: nginx's word for a client that went

@@ -14,7 +14,7 @@ PING = b": ping\n\n"
 
 
 class StalledError(Exception):
-    """The client has not read what it was sent for too long."""
+    """The client has not read what it was sent for too long, or its connection is broken."""
 
 
 class Reply:
@@ -90,7 +90,7 @@ class Reply:
         try:
             async with asyncio.timeout(self._stalled_seconds):
                 await self._send(message)
-        except TimeoutError as error:
+        except OSError as error:  # a timeout, too; a model's own errors of this class do not pass here
             raise StalledError from error
 
 

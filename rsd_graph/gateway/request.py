@@ -156,7 +156,7 @@ def _refuse_unsupported(given: Mapping[str, Any]) -> None:
             raise Refusal(400, f"`{name}` is not supported: {instead}", param=name, code="unsupported_parameter")
 
 
-def _settings(body: Body, options: Mapping[str, Any]) -> RSDSettings:
+def _settings(body: Body, options: dict[str, Any]) -> RSDSettings:
     """The settings that the request names: OpenAI's fields, and those in `rsd`, which count if both are given."""
     limits = {body.max_tokens, body.max_completion_tokens} - {None}
     if len(limits) > 1:
@@ -167,12 +167,18 @@ def _settings(body: Body, options: Mapping[str, Any]) -> RSDSettings:
         "top_p": body.top_p,
         "seed": None if body.seed is None else body.seed % SEEDS,
     }
-    return _validated(RSDSettings, {**{key: value for key, value in own.items() if value is not None}, **options})
+    given = {key: value for key, value in own.items() if value is not None} | options
+    names = {key: f"rsd.{key}" for key in options}
+    if body.max_completion_tokens is not None:
+        names = {"max_tokens": "max_completion_tokens", **names}
+    return _validated(RSDSettings, given, names)
 
 
-def _validated(model: type[M], given: Mapping[str, Any]) -> M:
+def _validated(model: type[M], given: Mapping[str, Any], names: Mapping[str, str] | None = None) -> M:
+    """The fields, checked; `names` tells what the client calls them."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
         where = error.errors(include_url=False, include_input=False)[0]["loc"]
-        raise Refusal(400, describe(error), param=".".join(map(str, where)) or None) from error
+        param = ".".join(map(str, where))
+        raise Refusal(400, describe(error), param=(names or {}).get(param, param) or None) from error

@@ -18,13 +18,14 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from rsd_graph._internal.addresses import LOOPBACK
 from rsd_graph._internal.progress import Progress
 from rsd_graph.assembly import assemble
 from rsd_graph.config import Config, load_config
-from rsd_graph.errors import ConfigurationError, RSDError
+from rsd_graph.errors import ConfigurationError, RSDError, ServingError
 from rsd_graph.gateway.app import create_app
 from rsd_graph.gateway.limits import Limits
 from rsd_graph.gateway.metrics import SHARED
@@ -147,11 +148,17 @@ def serve_in_workers(plan: Plan, listening: socket.socket, workers: int) -> None
         plan: What to serve.
         listening: Where, as `listen` returns it.
         workers: How many processes.
+
+    Raises:
+        ServingError: one of them cannot start; it has printed why.
     """
     with TemporaryDirectory(prefix="rsd-metrics-") as metrics:
         os.environ |= {PLAN: plan.as_json(), SHARED: metrics}
         config = _uvicorn("rsd_graph.gateway.serve:worker", workers=workers, factory=True)
-        Multiprocess(config, [listening]).run()
+        supervisor = Multiprocess(config, [listening])
+        supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise ServingError("a gateway process did not start; its error is above")
 
 
 def worker() -> ASGIApp:

@@ -17,6 +17,7 @@ from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.conftest import free_port
 
 TOKENS = TokenUsage(10, 3, 4)
+_clients: list[OpenAI] = []
 
 
 @contextmanager
@@ -34,6 +35,8 @@ def running(graph: Any, *, grace: int = 1, **options: Any) -> Iterator[str]:
             time.sleep(0.005)
         yield f"http://127.0.0.1:{port}"
     finally:
+        while _clients:
+            _clients.pop().close()
         server.should_exit = True
         thread.join()
 
@@ -56,9 +59,11 @@ def graph_of(draft: Sequence[Generation], target: Sequence[Generation] = (), rew
     )
 
 
-def client(url: str) -> OpenAI:
-    """The official client, which tries once."""
-    return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+def client(url: str, *, api_key: str = "none", max_retries: int = 0) -> OpenAI:
+    """The official client, which tries once. It is closed with the gateway."""
+    own = OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=max_retries)
+    _clients.append(own)
+    return own
 
 
 def ask(problem: str, **more: Any) -> dict[str, Any]:

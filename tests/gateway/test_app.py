@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI
 
 from rsd_graph import Generation, RSDSettings, TokenUsage, create_rsd_graph
 from rsd_graph.gateway import Limits, create_app
@@ -196,15 +196,15 @@ def test_a_key_is_required_everywhere_but_for_health() -> None:
     """A missing and a wrong one get 401 in OpenAI's shape; the right one works."""
     with running(graph_of([step("one", "eos")]), api_key=KEY) as url:
         for key in ("wrong", KEY + "x", KEY[:-1], "schlüssel".encode().decode("latin-1")):
-            headers = {"authorization": f"Bearer {key}".encode("latin-1")}
+            headers = [(b"authorization", f"Bearer {key}".encode("latin-1"))]
             assert httpx2.post(f"{url}/v1/chat/completions", headers=headers).status_code == 401
         with pytest.raises(openai.AuthenticationError, match="key is wrong") as raised:
-            OpenAI(base_url=f"{url}/v1", api_key="wrong").chat.completions.create(**ask("p"))
+            client(url, api_key="wrong").chat.completions.create(**ask("p"))
         assert raised.value.code == "invalid_api_key"
         for path in ("/v1/models", "/v1/models/rsd", "/metrics"):
             assert httpx2.get(url + path).status_code == 401
         assert httpx2.get(f"{url}/health").status_code == 200
-        OpenAI(base_url=f"{url}/v1", api_key=KEY).chat.completions.create(**ask("p"))
+        client(url, api_key=KEY).chat.completions.create(**ask("p"))
 
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "line\n"])
