@@ -97,20 +97,20 @@ def gateway(
         plan.load()  # what is wrong with it is an error before anything is loaded
         serve.require_key_beyond(host, plan)
         _log_to_the_terminal()
-        with serve.listen(host, port) as listening:
-            _serve(plan, listening, workers)
+        with serve.reserve(host, port) as reserved:
+            _serve(plan, reserved, workers)
 
 
-def _serve(plan: "Plan", listening: "socket", workers: int) -> None:
+def _serve(plan: "Plan", reserved: "socket", workers: int) -> None:
     from rsd_graph.gateway import serve
 
-    address = _address(listening)
+    address = _address(reserved)
     if workers == 1:
         with Stages() as stages:
-            serve.serve_here(plan, listening, partial(_ready, address, stages.close), stages.stage)
+            serve.serve_here(plan, reserved, partial(_ready, address, stages.close), stages.stage)
     else:
         say(f"starting {workers} processes at {address}   (Ctrl-C stops them)")
-        serve.serve_in_workers(plan, listening, workers)
+        serve.serve_in_workers(plan, reserved, workers)
 
 
 def _ready(address: str, close: Callable[[], None]) -> None:
@@ -118,8 +118,8 @@ def _ready(address: str, close: Callable[[], None]) -> None:
     say(f"ready: {address}   (Ctrl-C stops it)")
 
 
-def _address(listening: "socket") -> str:
-    host, port = listening.getsockname()[:2]
+def _address(reserved: "socket") -> str:
+    host, port = reserved.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 

@@ -89,11 +89,12 @@ class Run:
             self._metrics.ended(self.outcome.stop, self.outcome.usage, stop_text=self._stops.found)
 
     def _chunks(self) -> Any:
+        early = ["messages"] if self._asked.stream or self._asked.stop else []  # else the last value has the response
         return self._graph.astream(
             {"messages": self._asked.messages},
             self._config,
             context=self._asked.settings,
-            stream_mode=["custom", "messages", "values"],
+            stream_mode=["custom", "values", *early],
         )
 
     def _events_of(self, mode: str, chunk: Any) -> list[Event]:

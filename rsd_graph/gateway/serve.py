@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,27 +102,35 @@ async def application(plan: Plan, progress: Progress | None = None) -> AsyncIter
         await models.start()
         graph = create_rsd_graph(*models.faster, settings=config.settings, name=plan.name)
         try:
-            yield create_app(graph, name=plan.name, api_key=plan.api_key, limits=plan.limits)
+            yield _quiet(create_app(graph, name=plan.name, api_key=plan.api_key, limits=plan.limits))
         except ValueError as error:
             raise ConfigurationError(f"{plan.api_key_env}: {error}") from error
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket at the address; port 0 takes any that is free.
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket at the address, which refuses connections until it is served; port 0 takes any that is free.
 
     Raises:
         OSError: the address is in use, or is not this machine's.
     """
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family, backlog=2048)
+    reserved = socket.socket(family)
+    if os.name == "posix":  # elsewhere, it would share the address with another program
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind(address[:2])
+    except OSError as error:
+        reserved.close()
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
+    return reserved
 
 
-def serve_here(plan: Plan, listening: socket.socket, ready: Callable[[], None], progress: Progress | None) -> None:
+def serve_here(plan: Plan, reserved: socket.socket, ready: Callable[[], None], progress: Progress | None) -> None:
     """Serve in this process until it is told to stop.
 
     Args:
         plan: What to serve.
-        listening: Where, as `listen` returns it.
+        reserved: Where, as `reserve` returns it.
         ready: Called once requests are answered.
         progress: Told about downloads.
 
@@ -134,19 +142,19 @@ def serve_here(plan: Plan, listening: socket.socket, ready: Callable[[], None], 
         async with application(plan, progress) as app:
             server = _Server(_uvicorn(app))
             ready()
-            await server.serve([listening])
+            await server.serve([reserved])
 
     loop_factory = _uvicorn(_nothing).get_loop_factory()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(serve())
 
 
-def serve_in_workers(plan: Plan, listening: socket.socket, workers: int) -> None:
+def serve_in_workers(plan: Plan, reserved: socket.socket, workers: int) -> None:
     """Serve in several processes until this one is told to stop; one that dies is started again.
 
     Args:
         plan: What to serve.
-        listening: Where, as `listen` returns it.
+        reserved: Where, as `reserve` returns it.
         workers: How many processes.
 
     Raises:
@@ -155,7 +163,7 @@ def serve_in_workers(plan: Plan, listening: socket.socket, workers: int) -> None
     with TemporaryDirectory(prefix="rsd-metrics-") as metrics:
         os.environ |= {PLAN: plan.as_json(), SHARED: metrics}
         config = _uvicorn("rsd_graph.gateway.serve:worker", workers=workers, factory=True)
-        supervisor = Multiprocess(config, [listening])
+        supervisor = Multiprocess(config, [reserved])
         supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise ServingError("a gateway process did not start; its error is above")
@@ -197,6 +205,16 @@ class _Worker:
             await send({"type": "lifespan.shutdown.complete"})
         except RSDError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
+
+
+def _quiet(app: ASGIApp) -> ASGIApp:
+    """The application, without the traceback that uvicorn would print for each run that it cancels at the end."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return quiet
 
 
 async def _nothing(*_: Any) -> None: ...
