@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsd_graph._internal.addresses import checked_host
-from rsd_graph.cli.errors import ErrorLine, exit_codes
+from rsd_graph.cli.errors import ErrorLine, exit_codes, print_error
 from rsd_graph.cli.options import (
     ConfigFile,
     Draft,
@@ -109,6 +109,8 @@ def _serve(plan: "Plan", reserved: "socket", workers: int) -> None:
         with Stages() as stages:
             serve.serve_here(plan, reserved, partial(_ready, address, stages.close), stages.stage)
     else:
+        if not all(plan.load().resolve(role).served for role in ("draft", "target")):
+            print_error("each process loads models of its own, and they share this machine's memory and cores")
         say(f"starting {workers} processes at {address}   (Ctrl-C stops them)")
         serve.serve_in_workers(plan, reserved, workers)
 

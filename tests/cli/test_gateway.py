@@ -120,6 +120,8 @@ def test_workers_share_the_address_and_count_together(small_weights: Path) -> No
         assert all('rsd_requests_total{status="200"} 6.0' in page for page in pages)
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
+        assert process.stdout is not None
+        assert "rsd: each process loads models of its own" in process.stdout.read()
 
 
 def test_only_a_key_opens_it_to_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
