@@ -78,6 +78,8 @@ def client(url: str, steps: int, at_once: int, rounds: int, answer: Connection, 
 
             async def one() -> None:
                 got = await http.post(f"{url}/v1/chat/completions", json=body)
+                if got.is_error:
+                    raise SystemExit(f"{got.status_code}: {got.text}")
                 text = streamed(got.text) if stream else got.json()["choices"][0]["message"]["content"]
                 if text != expected:
                     raise SystemExit(f"the answer is wrong: {text:.200}")
@@ -103,6 +105,7 @@ async def through_gateway(steps: int, at_once: int, rounds: int, *, stream: bool
         target=client, args=(url, steps, at_once, rounds, sending, stream)
     )
     process.start()
+    sending.close()  # so that the end of the process is the end of what it sends
     seconds: list[float] = await asyncio.to_thread(receiving.recv)
     process.join()
     server.should_exit = True

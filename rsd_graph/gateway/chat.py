@@ -67,9 +67,9 @@ class ChatCompletions:
 
     async def _answer(self, request: Request, receive: Receive, reply: Reply, request_id: str) -> None:
         require_key(request, self._api_key)
-        with self._gate.enter(), self._metrics.active.track_inprogress():
+        with self._gate.enter() as leave:
             asked = read_request(await read_body(receive, request.headers, self._limits), self._name)
-            run = Run(self._graph, asked, request_id, self._metrics)
+            run = Run(self._graph, asked, request_id, self._metrics, leave)
             envelope = Envelope(request_id, self._name, asked.include_usage)
             answer = _stream if asked.stream else _whole
             await _while_connected(receive, self._in_time(partial(answer, run, asked, envelope, reply, self._limits)))

@@ -1,6 +1,6 @@
 """What one client may take from the others: size, number, time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -49,8 +49,10 @@ class Gate:
         self._most = most
 
     @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Be one of them for the length of this block.
+    def enter(self) -> Iterator[Callable[[], None]]:
+        """Be one of them for the length of this block, or until what it gives is called.
+
+        A client may send its next request as soon as it has an answer, so the place is given up before the answer ends.
 
         Raises:
             Refusal: there are too many.
@@ -64,7 +66,14 @@ class Gate:
                 retry_after=RETRY_AFTER,
             )
         self.inside += 1
+        held = True
+
+        def leave() -> None:
+            nonlocal held
+            self.inside -= held
+            held = False
+
         try:
-            yield
+            yield leave
         finally:
-            self.inside -= 1
+            leave()

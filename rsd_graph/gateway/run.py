@@ -1,6 +1,6 @@
 """One request's run of the graph: the text that its response grows by, and what became of each step."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from rsd_graph.state import Step, Stop, Usage
 
 @dataclass(frozen=True, slots=True)
 class KeptStep:
-    """A step that is now part of the response."""
+    """A step that is now part of the response; for requests that ask for details."""
 
     step: Step
     index: int
@@ -26,7 +26,7 @@ class KeptStep:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """The run goes on, and there is nothing to show."""
+    """The models answer, and there is nothing to show yet."""
 
 
 @dataclass(slots=True)
@@ -55,14 +55,19 @@ class Run:
         asked: What the client asks for.
         request_id: Names the thread, for a graph with a checkpointer.
         metrics: Told what happens.
+        ended: Called when the run has ended, before its last event is read.
     """
 
-    def __init__(self, graph: Any, asked: Asked, request_id: str, metrics: Metrics) -> None:
+    def __init__(
+        self, graph: Any, asked: Asked, request_id: str, metrics: Metrics, ended: Callable[[], None] = lambda: None
+    ) -> None:
         self.outcome = Outcome()
         self._graph = graph
         self._asked = asked
         self._config = {"configurable": {"thread_id": request_id}}
         self._metrics = metrics
+        self._ended = ended
+        self._working = False
         self._clock = NodeClock(metrics)
         self._stops = StopTexts(asked.stop)
         self._thoughts = Thoughts()
@@ -75,6 +80,7 @@ class Run:
         Raises:
             Exception: as the graph does.
         """
+        self._metrics.active.inc()
         try:
             async with aclosing(self._chunks()) as chunks:
                 async for mode, chunk in chunks:
@@ -83,10 +89,12 @@ class Run:
                     if self._stops.found:
                         self.outcome.stop = None
                         break
-            for piece in self._last_pieces():
-                yield piece
         finally:
+            self._ended()
+            self._metrics.active.dec()
             self._metrics.ended(self.outcome.stop, self.outcome.usage, stop_text=self._stops.found)
+        for piece in self._last_pieces():
+            yield piece
 
     def _chunks(self) -> Any:
         early = ["messages"] if self._asked.stream or self._asked.stop else []  # else the last value has the response
@@ -100,13 +108,19 @@ class Run:
     def _events_of(self, mode: str, chunk: Any) -> list[Event]:
         match mode:
             case "custom":
-                return [self._step_event(chunk) or Working()]
+                kept = self._step_event(chunk)
+                return [kept] if kept and self._asked.details else self._first_sign()
             case "messages" if isinstance(chunk[0], AIMessageChunk):
                 self._grown += chunk[0].text
                 return list(self._pieces(chunk[0].text))
             case "values":
                 return list(self._value(chunk))
         return []
+
+    def _first_sign(self) -> list[Event]:
+        """Tell once that the run works; more would only cost time."""
+        first, self._working = not self._working, True
+        return [Working()] if first else []
 
     def _pieces(self, text: str) -> list[Piece]:
         return list(self._thoughts.feed(self._stops.feed(text)))

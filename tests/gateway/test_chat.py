@@ -157,6 +157,14 @@ def test_more_requests_than_allowed_are_told_to_come_back() -> None:
         held.close()
 
 
+def test_a_place_is_free_as_soon_as_the_client_has_its_answer() -> None:
+    """A client that asks one thing after another is never one too many."""
+    with running(graph_of([step("one", "eos")]), limits=Limits(runs=1)) as url, httpx2.Client() as http:
+        for number in range(60):
+            asked = ask("p", stream=number % 2 == 0)
+            assert http.post(f"{url}/v1/chat/completions", json=asked).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
