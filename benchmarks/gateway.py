@@ -12,7 +12,6 @@ import asyncio
 import json
 import math
 import multiprocessing
-import socket
 import time
 from multiprocessing.connection import Connection
 from typing import Any
@@ -24,6 +23,7 @@ from rich.table import Table
 
 from rsd_graph import Generation, TokenUsage, create_rsd_graph
 from rsd_graph.gateway import create_app
+from rsd_graph.gateway.serve import reserve
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
 SENTENCE = "Three apples and four apples are seven apples, of which she eats two."
@@ -96,7 +96,7 @@ def streamed(text: str) -> str:
 
 
 async def through_gateway(steps: int, at_once: int, rounds: int, *, stream: bool) -> list[float]:
-    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    listening = reserve("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(create_app(scripted_graph(steps)), log_level="error"))
     serving = asyncio.create_task(server.serve([listening]))
     receiving, sending = multiprocessing.Pipe(duplex=False)

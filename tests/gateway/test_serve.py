@@ -53,3 +53,9 @@ def test_an_address_in_use_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
             reserve("127.0.0.1", port)
+
+
+def test_small_answers_are_not_delayed() -> None:
+    """asyncio switches off Nagle's algorithm only where a socket names its protocol."""
+    with reserve("127.0.0.1", 0) as reserved:
+        assert reserved.proto == socket.IPPROTO_TCP
