@@ -56,6 +56,6 @@ def test_an_address_in_use_is_named() -> None:
 
 
 def test_small_answers_are_not_delayed() -> None:
-    """asyncio switches off Nagle's algorithm only where a socket names its protocol."""
+    """Nagle's algorithm is off: asyncio does that only where a socket names its protocol."""
     with reserve("127.0.0.1", 0) as reserved:
         assert reserved.proto == socket.IPPROTO_TCP
