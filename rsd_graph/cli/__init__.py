@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rsd_graph.cli import evaluate_reward, export_reward, serve, solve, train_reward
+from rsd_graph.cli import evaluate_reward, export_reward, gateway, serve, solve, train_reward
 from rsd_graph.cli.commands import Commands
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def main(
 for command in (
     solve.solve,
     serve.serve,
+    gateway.gateway,
     train_reward.train_reward,
     evaluate_reward.evaluate_reward,
     export_reward.export_reward,

@@ -1,5 +1,6 @@
 """Options that several commands share, and how their values become tables of `rsd.toml`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,58 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option(help="Settings file.", show_default="rsd.toml in this folder, if there is one", callback=user_path),
 ]
+
+
+Draft = Annotated[
+    str | None, typer.Option(help="Draft model: a server's URL or a GGUF file.", show_default="embedded, 0.5B")
+]
+Target = Annotated[
+    str | None, typer.Option(help="Target model: a server's URL or a GGUF file.", show_default="embedded, 1.5B")
+]
+Reward = Annotated[
+    str | None,
+    typer.Option(
+        help="Reward model: confidence (the draft's own), trained (for the embedded draft), combined (both), judge "
+        "(asks the embedded target), a reward file from `rsd train-reward`, or the URL of a process reward model's "
+        "server. A process reward model is recognized by name; any other model there is used as a judge. To name "
+        "the kind of a file or URL, put it and a colon in front: outcome:URL.",
+        show_default="confidence",
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Preset of models: the one that `rsd serve` was started with.", show_default="none"),
+]
+Threshold = Annotated[
+    str | None, typer.Option(help="Lowest reward, from 0 to 1, at which a draft step is kept.", show_default="0.7")
+]
+Weighting = Annotated[
+    str | None,
+    typer.Option(
+        help="How a reward becomes a probability of acceptance: step, constant, clipping, sigmoidal or logistic.",
+        show_default="step",
+    ),
+]
+MaxSteps = Annotated[str | None, typer.Option(help="Stop after this many steps.", show_default="100")]
+MaxTokens = Annotated[
+    str | None, typer.Option(help="Stop after this many tokens of the response.", show_default="4096")
+]
+Temperature = Annotated[str | None, typer.Option(help="Sampling temperature; 0 is greedy.", show_default="0")]
+Seed = Annotated[str | None, typer.Option(help="Random seed; the same seed repeats a run.", show_default="0")]
+
+
+def overrides(
+    draft: str | None, target: str | None, reward: str | None, preset: str | None, settings: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """The options that the user has passed, as `load_config` lays them over rsd.toml."""
+    tables = {
+        "preset": preset,
+        "draft": None if draft is None else model_table(draft),
+        "target": None if target is None else model_table(target),
+        "reward": None if reward is None else reward_table(reward),
+        "settings": {name: value for name, value in settings.items() if value is not None},
+    }
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def model_table(model: str) -> dict[str, str]:

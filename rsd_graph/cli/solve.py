@@ -8,7 +8,20 @@ from typing import Annotated, Any, cast
 import typer
 
 from rsd_graph.cli.errors import STOPPED_EARLY, exit_codes
-from rsd_graph.cli.options import ConfigFile, model_table, reward_table
+from rsd_graph.cli.options import (
+    ConfigFile,
+    Draft,
+    MaxSteps,
+    MaxTokens,
+    Preset,
+    Reward,
+    Seed,
+    Target,
+    Temperature,
+    Threshold,
+    Weighting,
+    overrides,
+)
 from rsd_graph.cli.solve_view import JSONView, Result, TerminalView, View
 from rsd_graph.config import Config, load_config
 from rsd_graph.costs import flops
@@ -21,46 +34,16 @@ LONGEST_PROBLEM = 4_000_000
 
 def solve(
     problem: Annotated[str, typer.Argument(help="The problem, in quotes; - reads it from standard input.")],
-    draft: Annotated[
-        str | None, typer.Option(help="Draft model: a server's URL or a GGUF file.", show_default="embedded, 0.5B")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Target model: a server's URL or a GGUF file.", show_default="embedded, 1.5B")
-    ] = None,
-    reward: Annotated[
-        str | None,
-        typer.Option(
-            help="Reward model: confidence (the draft's own), trained (for the embedded draft), combined (both), judge "
-            "(asks the embedded target), a reward file from `rsd train-reward`, or the URL of a process reward model's "
-            "server. A process reward model is recognized by name; any other model there is used as a judge. To name "
-            "the kind of a file or URL, put it and a colon in front: outcome:URL.",
-            show_default="confidence",
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Preset of models: the one that `rsd serve` was started with.", show_default="none"),
-    ] = None,
-    threshold: Annotated[
-        str | None, typer.Option(help="Lowest reward, from 0 to 1, at which a draft step is kept.", show_default="0.7")
-    ] = None,
-    weighting: Annotated[
-        str | None,
-        typer.Option(
-            help="How a reward becomes a probability of acceptance: step, constant, clipping, sigmoidal or logistic.",
-            show_default="step",
-        ),
-    ] = None,
-    max_steps: Annotated[str | None, typer.Option(help="Stop after this many steps.", show_default="100")] = None,
-    max_tokens: Annotated[
-        str | None, typer.Option(help="Stop after this many tokens of the response.", show_default="4096")
-    ] = None,
-    temperature: Annotated[
-        str | None, typer.Option(help="Sampling temperature; 0 is greedy.", show_default="0")
-    ] = None,
-    seed: Annotated[
-        str | None, typer.Option(help="Random seed; the same seed repeats a run.", show_default="0")
-    ] = None,
+    draft: Draft = None,
+    target: Target = None,
+    reward: Reward = None,
+    preset: Preset = None,
+    threshold: Threshold = None,
+    weighting: Weighting = None,
+    max_steps: MaxSteps = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    seed: Seed = None,
     config: ConfigFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line, as things happen, for programs.")
@@ -81,17 +64,12 @@ def solve(
         "temperature": temperature,
         "seed": seed,
     }
-    overrides = {
-        "preset": preset,
-        "draft": None if draft is None else model_table(draft),
-        "target": None if target is None else model_table(target),
-        "reward": None if reward is None else reward_table(reward),
-        "settings": _given(settings),
-    }
     view: View = JSONView() if as_json else TerminalView()
     with exit_codes(view):
         text = standard_input() if problem == "-" else problem
-        output = asyncio.run(_solve(text, load_config(config, _given(overrides)), view))
+        output = asyncio.run(
+            _solve(text, load_config(config, overrides(draft, target, reward, preset, settings)), view)
+        )
         raise typer.Exit(0 if output["stop"] == "eos" else STOPPED_EARLY)
 
 
@@ -104,11 +82,6 @@ def standard_input() -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidProblemError(f"standard input is not UTF-8: {error}") from error
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that the user has passed."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 async def _solve(problem: str, config: Config, view: View) -> Any:

@@ -57,9 +57,7 @@ async def _written(model: StepGenerator, state: RSDState, settings: RSDSettings)
     showing = Showing(state["steps"], settings.delimiter, state.get("message_id", ""), memory.get(index, ""))
     try:
         with text_to(showing):
-            proposed = await propose(
-                model, "target", state["conversation"], state["steps"], settings, logprobs=False
-            )
+            proposed = await propose(model, "target", state["conversation"], state["steps"], settings, logprobs=False)
         generation = showing.settled(proposed)
     except Exception:
         if not showing.text:

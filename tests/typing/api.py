@@ -1,6 +1,6 @@
 """The public API, used as in a user's code. mypy checks this file; nothing runs it.
 
-Missing on purpose: `rsd_graph.rewards.process_reward`, `rsd_graph.gateway` and `rsd_graph.sandbox`.
+Missing on purpose: `rsd_graph.rewards.process_reward` and `rsd_graph.sandbox`.
 Each gets its lines here when it is added.
 """
 
@@ -12,6 +12,7 @@ from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from starlette.types import ASGIApp
 from typing_extensions import TypedDict
 
 from rsd_graph import (
@@ -30,6 +31,7 @@ from rsd_graph.agents import ChatRSD, as_tool
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.errors import ContextOverflowError, ModelError, RSDError
 from rsd_graph.events import RSDEvent
+from rsd_graph.gateway import Limits, create_app
 from rsd_graph.latency import faster
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.vllm import VLLM
@@ -164,6 +166,13 @@ def embed_in_a_parent() -> None:
     parent.add_edge("solver", END)
     whole: CompiledStateGraph[Any, Any, Any, Any] = parent.compile()
     whole.invoke({"problem": "p", "answer": None})
+
+
+def serve_to_openai_clients() -> None:
+    """The graph is an ASGI application, to serve or to mount."""
+    graph = create_rsd_graph(Parrot(), Parrot(), Lengths())
+    application: ASGIApp = create_app(graph, name="rsd", api_key="k", limits=Limits(runs=64, seconds=60))
+    create_app(graph).mount("/nested", application)
 
 
 def make_runs_shorter() -> None:
