@@ -14,6 +14,8 @@ from typing import Protocol
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Step, Usage
 
+NOTHING = Usage()
+
 
 class Early(Protocol):
     """Something that was started before the run needs it."""
@@ -28,7 +30,7 @@ class RunScope:
 
     def __init__(self) -> None:
         self._early: dict[object, Early] = {}
-        self._spent = Usage()
+        self._spent = NOTHING
         self._closed = False
         self.shown: dict[int, str] = {}
         """What was shown of a step while it was written, by its number: a node that is called again knows it."""
@@ -56,7 +58,7 @@ class RunScope:
 
     def spent(self) -> Usage:
         """What was spent since this was last asked."""
-        spent, self._spent = self._spent, Usage()
+        spent, self._spent = self._spent, NOTHING
         return spent
 
     def end(self) -> None:

@@ -77,7 +77,8 @@ class TokenUsage:
     """Tokens written."""
 
     def __post_init__(self) -> None:
-        _set_plain(self, "prompt", "cached", "completion")
+        if not (type(self.prompt) is type(self.cached) is type(self.completion) is int):
+            _set_plain(self, "prompt", "cached", "completion")
 
     @property
     def computed(self) -> int:

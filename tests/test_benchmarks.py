@@ -27,3 +27,10 @@ def test_what_the_gsm8k_benchmark_records_is_a_solution(tmp_path: Path) -> None:
     assert record["stop"] == "eos"
     assert record["usage"]["draft"]["completion"] == 5
     assert record["seconds"] >= 0
+
+
+def test_the_throughput_benchmark_loses_no_step() -> None:
+    """Its scripted servers understand the clients, and every problem gets its own answer."""
+    measure = runpy.run_path(str(GSM8K.with_name("throughput.py")))["measure"]
+    problems, *_, wrong = asyncio.run(measure(3, 0.01))
+    assert (problems, wrong) == ("3", "0")

@@ -18,9 +18,9 @@ from rsd_graph._internal.restore import edited, restored
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
 from rsd_graph.next_step import conversation
 from rsd_graph.question import KEYS, TAKEN, read_input
-from rsd_graph.run_scope import Moment, RunScope, at
+from rsd_graph.run_scope import NOTHING, Moment, RunScope, at
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
-from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, Usage, no_steps
+from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
 
 RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
 """More supersteps than any run can take: four nodes per step."""
@@ -151,7 +151,9 @@ def _with_spent(scope: RunScope, update: Update, state: Mapping[str, Any]) -> Up
     if update.get("stop"):
         scope.end()
     spent = scope.spent()
-    return update if spent == Usage() else {**update, "usage": update.get("usage", state.get("usage", Usage())) + spent}
+    if spent is NOTHING or spent == NOTHING:
+        return update
+    return {**update, "usage": update.get("usage", state.get("usage", NOTHING)) + spent}
 
 
 class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]):

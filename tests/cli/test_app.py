@@ -17,6 +17,11 @@ OPTIONS = {
         "--max-tokens", "--temperature", "--seed", "--config", "--json",
     },
     "serve": {"--preset", "--config", "--dry-run", "--gpus", "--gpu-memory"},
+    "gateway": {
+        "--api-key-env", "--config", "--draft", "--host", "--max-runs", "--max-steps", "--max-tokens",
+        "--name", "--port", "--preset", "--reward", "--seed", "--target", "--temperature", "--threshold",
+        "--timeout", "--weighting", "--workers",
+    },
     "evaluate-reward": {"--solutions", "--reward", "--limit", "--picture", "--config", "--json"},
     "train-reward": {
         "problems", "--out", "--weights", "--solutions", "--limit", "--labels", "--continuations", "--family",
