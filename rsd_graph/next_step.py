@@ -1,7 +1,7 @@
 """How any model is asked for the next step: the conversation, the text so far, a seed and a token limit."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from inspect import isawaitable
 
@@ -13,7 +13,7 @@ from rsd_graph.errors import ModelError, describe
 from rsd_graph.events import unshown
 from rsd_graph.protocols import StepGenerator, generating
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, TokenUsage, prefix
+from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, bare, prefix
 
 BYTES_PER_TOKEN = 4
 """How long a token is taken to be where a model reports no count: about what English text comes to."""
@@ -77,19 +77,12 @@ async def propose(
 def _checked(generation: Generation, name: str) -> Generation:
     """The generation, with its tokens counted by its log-probabilities if the backend does not count them."""
     try:
-        generation = _generation.validate_python(_shallow(generation))
+        generation = _generation.validate_python(bare(generation))
     except ValidationError as error:
         raise ModelError(f"{name} returned a Generation that is wrong: {describe(error)}") from error
     if generation.logprobs and not generation.usage.completion:
         return replace(generation, usage=replace(generation.usage, completion=len(generation.logprobs)))
     return generation
-
-
-def _shallow(generation: Generation) -> dict[str, object]:
-    """Its fields. `asdict` would copy each log-probability."""
-    values = {field.name: getattr(generation, field.name) for field in fields(Generation)}
-    usage = values["usage"]
-    return {**values, "usage": asdict(usage) if isinstance(usage, TokenUsage) else usage}
 
 
 def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMessage] = ()) -> list[BaseMessage]:

@@ -182,6 +182,12 @@ class Step:
         _set_plain(self, "reward", "tokens")
 
 
+def bare(record: Generation | Score | TokenUsage) -> dict[str, Any]:
+    """Its fields, to be checked. `asdict` would copy each log-probability."""
+    values = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    return {name: bare(value) if isinstance(value, TokenUsage) else value for name, value in values.items()}
+
+
 def join_steps(steps: Sequence[Step], delimiter: str) -> str:
     """The response made of these steps: joined by the delimiter, except after a step cut by a token limit."""
     return prefix(steps, delimiter).removesuffix(delimiter if steps and steps[-1].finish != "length" else "")

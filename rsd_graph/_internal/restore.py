@@ -83,7 +83,13 @@ def _read(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_list_of_records(state: Mapping[str, Any], key: str) -> bool:
-    return key in LISTS and isinstance(state[key], list) and all(isinstance(each, LISTS[key]) for each in state[key])
+    """Looked at before every node: the types of a long list are few."""
+    record, value = LISTS.get(key), state[key]
+    return (
+        record is not None
+        and isinstance(value, list)
+        and all(issubclass(kind, record) for kind in set(map(type, value)))
+    )
 
 
 def _as_json(value: Any) -> Any:

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ModelResponseError, ModelUnavailableError, ModelUnreachableError
 from rsd_graph.models.http import ModelCard, ModelServer
 
@@ -23,7 +22,6 @@ class _Props(BaseModel):
     default_generation_settings: dict[str, Any]
 
 
-@on_background_loop
 async def is_llamacpp(addresses: Sequence[str], *, api_key: str | None = None, seconds: float = PROBE_SECONDS) -> bool:
     """Whether the servers are llama.cpp's: only that one has `/props`.
 
@@ -48,7 +46,6 @@ async def is_llamacpp(addresses: Sequence[str], *, api_key: str | None = None, s
     return await _first_to_answer(addresses, has_props, api_key, seconds)
 
 
-@on_background_loop
 async def model_card(
     addresses: Sequence[str],
     *,

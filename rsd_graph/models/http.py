@@ -26,7 +26,7 @@ from rsd_graph._internal.addresses import (
     credentials,
     public_address,
 )
-from rsd_graph._internal.background import PerProcess
+from rsd_graph._internal.per_loop import PerLoop
 from rsd_graph.errors import (
     ConfigurationError,
     InvalidProblemError,
@@ -96,7 +96,7 @@ _time: ContextVar[_Time | None] = ContextVar("time", default=None)
 class ModelServer:
     """A model server's JSON endpoints.
 
-    Called on the background loop. A forked child has connections of its own.
+    May be called on any event loop. Each has connections of its own, and so has a forked child.
 
     Args:
         url: Address with or without a trailing `/v1`, such as `http://127.0.0.1:8000`. User and password in it are
@@ -122,7 +122,7 @@ class ModelServer:
         self._authorization, self._secrets = _authorization(url, api_key, self.url)
         self._timeout = timeout
         self._retrier = Retrier(retry)
-        self._connections = PerProcess(self._connect)
+        self._connections = PerLoop(self._connect)
 
     async def post(self, path: str, body: dict[str, Any], answer: type[Answer], *, tokens: int = 0) -> Answer:
         """Send `body` and return the answer, validated as `answer`.
@@ -194,10 +194,12 @@ class ModelServer:
             _time.reset(token)
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        connections = self._connections.drop()
-        if connections is not None:
-            await connections.aclose()
+        """Close the connections of all loops."""
+        for loop, connections in self._connections.drop().items():
+            if loop is asyncio.get_running_loop():
+                await connections.aclose()
+            else:
+                connections.forsake()
 
     def _content(self, path: str, body: dict[str, Any]) -> bytes:
         try:

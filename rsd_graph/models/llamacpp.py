@@ -134,7 +134,6 @@ class LlamaCpp:
         self._chats = AcceptedChats()
         self._rendered: Shared[str, str] = Shared(KEPT)
 
-    @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
@@ -148,7 +147,6 @@ class LlamaCpp:
     async def start(self) -> None:
         """Nothing to load: the server runs elsewhere."""
 
-    @on_background_loop
     async def aclose(self) -> None:
         """Close the connections."""
         await self._server.aclose()

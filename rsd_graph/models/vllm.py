@@ -16,7 +16,6 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ModelResponseError, ModelUnavailableError
 from rsd_graph.models.characters import require_plausible, whole, with_a_character
 from rsd_graph.models.chats import AcceptedChats, Chat
@@ -89,15 +88,17 @@ class ServedModel:
         self._server = server
         self._asked = name
         self._card: Shared[None, ModelCard] = Shared(1)
+        self._known: ModelCard | None = None
         self.options = {"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}
         """Go with every chat."""
         self.chats = AcceptedChats()
 
     async def card(self) -> ModelCard:
         """What the server says of the model; requested once. Raises as `ModelServer.post` does."""
-        card = await self._card.get(None, lambda: self._server.model(self._asked))
-        self.name = card.id
-        return card
+        if self._known is None:  # asked for in every request
+            self._known = await self._card.get(None, lambda: self._server.model(self._asked))
+            self.name = self._known.id
+        return self._known
 
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """Token ids of a text. Raises as `ModelServer.post` does."""
@@ -167,12 +168,10 @@ class VLLM:
     async def start(self) -> None:
         """Nothing to load: the server runs elsewhere."""
 
-    @on_background_loop
     async def aclose(self) -> None:
         """Close the connections."""
         await self._server.aclose()
 
-    @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:

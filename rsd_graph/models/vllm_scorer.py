@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from rsd_graph._internal.background import on_background_loop
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, ModelUnavailableError, RewardError
 from rsd_graph.models.context import require_room
 from rsd_graph.models.http import ModelCard, ModelServer
@@ -74,9 +73,6 @@ class VLLMScorer:
         token_wise: Whether the server's model has only token-wise pooling; by default found out with the first reward.
     """
 
-    runs_on_background_loop = True
-    """All its methods do their work there, whoever calls them."""
-
     def __init__(
         self,
         url: str,
@@ -100,7 +96,6 @@ class VLLMScorer:
         """What to call the model in messages."""
         return self._served.name
 
-    @on_background_loop
     async def card(self) -> ModelCard:
         """What the server says of the model, asked for once. Raises as `ModelServer.post` does."""
         return await self._served.card()
@@ -108,17 +103,14 @@ class VLLMScorer:
     async def start(self) -> None:
         """Nothing to load: the server runs elsewhere."""
 
-    @on_background_loop
     async def aclose(self) -> None:
         """Close the connections."""
         await self._server.aclose()
 
-    @on_background_loop
     async def encode(self, text: str, *, special_tokens: bool = False) -> list[int]:
         """See `ScoringBackend.encode`."""
         return await self._tokens.encode(text, special_tokens=special_tokens)
 
-    @on_background_loop
     async def chat(self, turns: Sequence[Turn], *, generation_prompt: bool) -> list[int]:
         """See `ScoringBackend.chat`."""
         chat = [dict(turn) for turn in turns]
@@ -128,7 +120,6 @@ class VLLMScorer:
 
         return (await self._chats.get((digest(chat), generation_prompt), render)).tolist()
 
-    @on_background_loop
     async def joined(self, pieces: Sequence[str]) -> str | None:
         """See `rewards.pieces.ReadsText`. Not where the context may be too short: ids can be counted."""
         text = "".join(pieces)
@@ -137,12 +128,10 @@ class VLLMScorer:
             return None
         return text if await self._seams.are_clean(pieces) else None
 
-    @on_background_loop
     async def head_after(self, text: str) -> Reading:
         """See `rewards.pieces.ReadsText`."""
         return await self._head({"input": text, "add_special_tokens": False})
 
-    @on_background_loop
     async def head(self, tokens: Sequence[int]) -> Reading:
         """See `ScoringBackend.head`."""
         require_room(self.name, len(tokens), (await self._served.card()).max_model_len, answer=0)
@@ -154,7 +143,6 @@ class VLLMScorer:
             return await self._either(body)
         return await (self._pooled(body) if self._token_wise else self._classified(body))
 
-    @on_background_loop
     async def label_logprobs(self, tokens: Sequence[int], labels: Sequence[int]) -> Reading:
         """See `ScoringBackend.label_logprobs`."""
         card = await self._served.card()

@@ -1,7 +1,6 @@
 """The process reward model scores the draft's proposal."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
 from inspect import isawaitable
 from numbers import Real
 from typing import Any
@@ -14,7 +13,7 @@ from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
 from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDState, Score, TokenUsage, Usage
+from rsd_graph.state import RSDState, Score, TokenUsage, Usage, bare
 
 _score = TypeAdapter(Score)
 
@@ -56,14 +55,14 @@ def _checked(scores: object, name: str) -> Score:
         case [Score(reward=reward) as score]:
             if not isinstance(reward, Real) or not 0 <= reward <= 1:  # NaN fails this too
                 raise RewardError(f"{name} gave the reward {reward!r}, expected a number in [0, 1]")
-            return _plain(replace(score, reward=float(reward)), name)
+            return _plain({**bare(score), "reward": float(reward)}, name)
         case _:
             raise RewardError(f"{name} returned {scores!r:.200}, expected a list of one Score for one candidate")
 
 
-def _plain(score: Score, name: str) -> Score:
-    """The score with nothing in it that a checkpoint could not hold."""
+def _plain(score: dict[str, Any], name: str) -> Score:
+    """The score of these fields, with nothing in it that a checkpoint could not hold."""
     try:
-        return _score.validate_python(asdict(score))
+        return _score.validate_python(score)
     except ValidationError as error:
         raise RewardError(f"{name} returned a Score that is wrong: {describe(error)}") from error

@@ -4,12 +4,14 @@ import logging
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 from pydantic import RootModel
 
+from rsd_graph._internal import background
 from rsd_graph.errors import ConfigurationError, ModelResponseError, ModelUnreachableError
 from rsd_graph.models import connections
 from rsd_graph.models.connections import concurrency, proxy_for
@@ -152,6 +154,54 @@ def test_a_client_that_nobody_closes_ends_in_silence(
         gc.collect()
     assert not [record for record in caplog.records if "Unclosed" in record.getMessage()]
     assert not list(recwarn)
+
+
+def test_connections_end_with_their_loop(recwarn: pytest.WarningsRecorder) -> None:
+    """A client that outlives `asyncio.run` leaves nothing open, and works in the next one."""
+    opened: list[int] = []
+    ended = threading.Semaphore(0)
+
+    def serve(connection: socket.socket) -> None:
+        opened.append(1)
+        while connection.recv(65536):
+            connection.sendall(HEADERS + b"Content-Length: 2\r\n\r\n{}")
+        ended.release()
+
+    with raw_server(serve) as url:
+        client = ModelServer(url)
+        for number in (1, 2):
+            assert asyncio.run(client.post("/x", {}, Anything)).root == {}
+            assert ended.acquire(timeout=5)
+            assert len(opened) == number
+    gc.collect()
+    assert not list(recwarn)
+
+
+def test_closing_reaches_the_connections_of_other_loops() -> None:
+    ended = threading.Semaphore(0)
+
+    def serve(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            connection.sendall(HEADERS + b"Content-Length: 2\r\n\r\n{}")
+        ended.release()
+
+    with raw_server(serve) as url:
+        client = ModelServer(url)
+        background.run(client.post("/x", {}, Anything))
+        asyncio.run(client.aclose())
+        assert ended.acquire(timeout=5)
+
+
+def test_loops_at_once_each_have_their_own(server: FakeServer) -> None:
+    server.answer("/x", {"b": 2})
+    client = ModelServer(server.url)
+
+    async def ask() -> list[dict[str, Any]]:
+        answers = await asyncio.gather(*(client.post("/x", {"a": 1}, Anything) for _ in range(20)))
+        return [answer.root for answer in answers]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: asyncio.run(ask()), range(8))) == [[{"b": 2}] * 20] * 8
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
