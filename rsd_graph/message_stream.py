@@ -46,6 +46,18 @@ def send(chunk: AIMessageChunk, whole: AIMessage | None = None) -> None:
             _to_event_stream(handler, config, chunk, whole)
 
 
+def is_read() -> bool:
+    """Whether anybody streams the messages of the node that runs now."""
+    config = get_config()
+    hidden = config["configurable"].get(HIDDEN, ())
+    return any(
+        isinstance(handler, _AstreamEventsCallbackHandler)
+        or (isinstance(handler, StreamMessagesHandler) and _follows(handler, graph_namespace(config["metadata"])))
+        for handler in _handlers(config)
+        if not any(handler is each for each in hidden)
+    )
+
+
 def hidden_from_readers(handlers: Iterable[object]) -> dict[str, Any]:
     """What a configuration must hold so that these handlers, and those around this call, get no messages of the run."""
     around = var_child_runnable_config.get() or {}
@@ -63,7 +75,7 @@ def _to_graph_stream(
     """`stream_mode="messages"`: chunks; or the events of the protocol, in `astream_events(version="v3")`."""
     metadata = config["metadata"]
     namespace = graph_namespace(metadata)
-    if not (handler.subgraphs or not namespace or namespace == handler.parent_ns):
+    if not _follows(handler, namespace):
         return
     if isinstance(handler, StreamMessagesHandlerV2):
         for event in _protocol_events(handler, chunk, whole):
@@ -71,6 +83,11 @@ def _to_graph_stream(
     else:
         handler.stream((namespace, "messages", (chunk, metadata)))
     _note(handler, chunk)
+
+
+def _follows(handler: StreamMessagesHandler, namespace: tuple[str, ...]) -> bool:
+    """Whether the handler's reader wants what this graph says: subgraphs only if it asked for them."""
+    return handler.subgraphs or not namespace or namespace == handler.parent_ns
 
 
 def _note(handler: object, chunk: AIMessageChunk) -> None:

@@ -61,8 +61,8 @@ class Showing:
         return Generation(self.text, "length")
 
     def _sure(self, text: str) -> str:
-        """The text without what may turn out to be the delimiter."""
-        text = text.partition(self._delimiter)[0]
+        """The text without what may turn out to be the delimiter, and without the torso of a character."""
+        text = text.partition(self._delimiter)[0].rstrip("\ufffd")
         sizes = range(min(len(self._delimiter) - 1, len(text)), 0, -1)
         held = next((size for size in sizes if text.endswith(self._delimiter[:size])), 0)
         return text[: len(text) - held]

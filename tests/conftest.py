@@ -4,8 +4,9 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ def digit_weights(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     from tests.small_model import write_small_model
 
     return write_small_model(tiny_weights, tmp_path_factory.mktemp("weights") / "digits.gguf", says=("1", "2"))
+
+
+@dataclass
+class Events:
+    """A streamed answer."""
+
+    values: Sequence[Any]
+    """JSON values, one event each."""
+    drop: bool = False
+    """Whether the connection is dropped after the last of them."""
+    reached: threading.Event | None = None
+    """If given, the last event is sent when this is set."""
 
 
 class FakeServer:
@@ -76,7 +89,7 @@ class FakeServer:
         """Give these answers at this path, one after another, the last one forever.
 
         An answer is a JSON value, or (status, JSON value), or bytes to send unchanged before the connection is dropped,
-        or a function of the request's body that returns one of these.
+        or a function of the request's body that returns one of these, or `Events`.
         """
         self.answers[path] = list(answers)
 
@@ -99,6 +112,9 @@ class FakeServer:
             handler.wfile.write(answer)
             handler.close_connection = True
             return
+        if isinstance(answer, Events):
+            self._stream(handler, answer)
+            return
         status, value = answer if isinstance(answer, tuple) else (200, answer)
         content = json.dumps(value).encode()
         handler.send_response(status)
@@ -108,6 +124,22 @@ class FakeServer:
             handler.send_header(name, text)
         handler.end_headers()
         handler.wfile.write(content)
+
+    def _stream(self, handler: BaseHTTPRequestHandler, events: Events) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for index, value in enumerate(events.values):
+            if events.reached is not None and index == len(events.values) - 1:
+                assert events.reached.wait(20)
+            said = b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+            for half in (said[: len(said) // 2], said[len(said) // 2 :]):  # often in the middle of a character
+                handler.wfile.write(f"{len(half):x}\r\n".encode() + half + b"\r\n")
+        if events.drop:
+            handler.close_connection = True
+        else:
+            handler.wfile.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
 
 def free_port() -> int:

@@ -31,9 +31,11 @@ from rsd_graph.models.prompts import KEPT, digest
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.shared import Shared
 from rsd_graph.models.weights import NEEDS_LOCAL, Weights, expanded, locate
+from rsd_graph.models.written import Written
 from rsd_graph.protocols import logprobs_wanted
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
+from rsd_graph.text_sink import TextSink, text_sink
 
 FINISH: dict[str, Finish] = {"eos": "eos", "word": "delimiter", "limit": "length"}
 
@@ -75,19 +77,22 @@ class _Completion(BaseModel):
 class _Heard:
     """Puts a streamed completion together: the last event tells all but what the others have told piece by piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Written) -> None:
+        self._written = written
         self._events: list[Any] = []
 
     def __call__(self, event: Any) -> None:
-        """Take an event."""
+        """Take an event, and show what it adds to the text."""
         self._events.append(event)
+        if isinstance(event, dict) and isinstance(piece := event.get("content"), str):
+            self._written.add(piece)
 
     def answer(self) -> object:
         """What the server would have said without streaming."""
         *before, last = self._events or [{}]
         if not before or not all(isinstance(event, dict) for event in self._events):
             return last
-        joined = {"content": "".join(str(event.get("content", "")) for event in self._events)}
+        joined = {"content": self._written.text}
         tokens = [token for event in self._events for token in event.get("completion_probabilities") or ()]
         return {**last, **joined, **({"completion_probabilities": tokens} if tokens else {})}
 
@@ -142,7 +147,8 @@ class LlamaCpp:
             chat = to_openai(messages)
             rendered = await self._rendered.get(digest(chat), lambda: self._chats.render(chat, self._render))
             prompt = rendered + response
-            return await asyncio.gather(*(self._step(prompt, settings, settings.seed + i) for i in range(n)))
+            sink = text_sink() if n == 1 else None
+            return await asyncio.gather(*(self._step(prompt, settings, settings.seed + i, sink) for i in range(n)))
 
     async def start(self) -> None:
         """Nothing to load: the server runs elsewhere."""
@@ -155,11 +161,13 @@ class LlamaCpp:
         body = {**self._model, "messages": list(chat), **self._options}
         return (await self._server.post("/apply-template", body, RenderedChat)).prompt
 
-    async def _step(self, prompt: str, settings: RSDSettings, seed: int) -> Generation:
+    async def _step(self, prompt: str, settings: RSDSettings, seed: int, sink: TextSink | None) -> Generation:
         async def ask(limit: int) -> list[Generation]:
             return [
                 await as_much_as_fits(
-                    lambda tokens: self._complete(prompt, settings, seed, tokens), limit, lambda: self._room(prompt)
+                    lambda tokens: self._complete(prompt, settings, seed, tokens, sink),
+                    limit,
+                    lambda: self._room(prompt),
                 )
             ]
 
@@ -180,7 +188,10 @@ class LlamaCpp:
             return None
         return slot.n_ctx - tokens if slot.n_ctx else None
 
-    async def _complete(self, prompt: str, settings: RSDSettings, seed: int, limit: int) -> Generation:
+    async def _complete(
+        self, prompt: str, settings: RSDSettings, seed: int, limit: int, sink: TextSink | None
+    ) -> Generation:
+        where = f"{self.url}/completion"
         heard = await self._server.stream(
             "/completion",
             {
@@ -199,11 +210,10 @@ class LlamaCpp:
                 # without, it computes to the end although nobody listens any more (llama.cpp issue 24496)
                 "stream": True,
             },
-            _Heard,
+            lambda: _Heard(Written(sink, limit, where)),
             tokens=limit,
         )
         answer = self._server.read("/completion", _Completion, heard.answer())
-        where = f"{self.url}/completion"
         require_plausible(answer.content, limit, where)
         finish = answer.finish(where)
         return Generation(

@@ -25,9 +25,11 @@ from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.models.prompts import Prompt, Prompts, Rendered
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.shared import Shared
+from rsd_graph.models.written import Written
 from rsd_graph.protocols import logprobs_wanted
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
+from rsd_graph.text_sink import text_sink
 
 
 class _Logprobs(BaseModel):
@@ -63,6 +65,51 @@ class TokensUsed(BaseModel):
 class _Completion(BaseModel):
     choices: list[_Choice]
     usage: TokensUsed = TokensUsed()
+
+
+class _Chunk(BaseModel):
+    """An event of a streamed completion: a piece of its text, or at the end its usage."""
+
+    choices: list[_Choice]
+    usage: TokensUsed | None = None
+
+
+class _Heard:
+    """Puts a streamed completion together, and shows its text.
+
+    Text of a server that does not say why it stopped is not shown: the answer is going to be refused.
+
+    Args:
+        read: Validates an event.
+        written: Shows the text.
+    """
+
+    def __init__(self, read: Callable[[object], _Chunk], written: Written) -> None:
+        self._read = read
+        self._written = written
+        self._text: list[str] = []
+        self._logprobs: list[float | None] = []
+        self._choice: _Choice | None = None
+        self._usage = TokensUsed()
+
+    def __call__(self, event: Any) -> None:
+        """Take an event."""
+        chunk = self._read(event)
+        self._usage = chunk.usage or self._usage
+        for choice in chunk.choices:
+            self._text.append(choice.text)
+            self._logprobs += (choice.logprobs and choice.logprobs.token_logprobs) or ()
+            if self._choice is None or self._choice.finish_reason is None:
+                self._choice = choice
+            if _says_why(choice):
+                self._written.add(choice.text)
+
+    def answer(self) -> _Completion:
+        """What the server would have said without streaming."""
+        if self._choice is None:
+            return _Completion(choices=[], usage=self._usage)
+        whole = {"text": "".join(self._text), "logprobs": _Logprobs(token_logprobs=self._logprobs)}
+        return _Completion(choices=[self._choice.model_copy(update=whole)], usage=self._usage)
 
 
 class _Text(BaseModel):
@@ -192,29 +239,40 @@ class VLLM:
     async def _complete(self, prompt: Prompt, settings: RSDSettings, n: int, limit: int) -> list[Generation]:
         # of several candidates, vLLM reports the tokens of all together: the log-probabilities count those of each
         logprobs = n > 1 or self._is_uncounted or logprobs_wanted.get()
-        answer = await self._server.post(
-            "/v1/completions",
-            {
-                "model": (await self._served.card()).id,
-                "prompt": prompt,
-                "max_tokens": limit,
-                "stop": [settings.delimiter],
-                "temperature": settings.temperature,
-                "top_p": settings.top_p,
-                # only the settings decide how to sample: vLLM would take missing values from the model's own files
-                "top_k": 0,
-                "min_p": 0.0,
-                "repetition_penalty": 1.0,
-                "seed": settings.seed,
-                "n": n,
-                "logprobs": 1 if logprobs else None,
-                "add_special_tokens": False,  # the rendering has them already
-            },
-            _Completion,
-            tokens=n * limit,
-        )
+        body = {
+            "model": (await self._served.card()).id,
+            "prompt": prompt,
+            "max_tokens": limit,
+            "stop": [settings.delimiter],
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            # only the settings decide how to sample: vLLM would take missing values from the model's own files
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "seed": settings.seed,
+            "n": n,
+            "logprobs": 1 if logprobs else None,
+            "add_special_tokens": False,  # the rendering has them already
+        }
+        answer = await self._asked(body, n, limit)
         self._is_uncounted = not answer.usage.completion_tokens
         return self._read(answer, settings.delimiter, n, limit)
+
+    async def _asked(self, body: dict[str, Any], n: int, limit: int) -> _Completion:
+        """The answer, streamed if somebody is to see the text of a single candidate: events cost time."""
+        path, sink = "/v1/completions", text_sink() if n == 1 else None
+        if sink is None:
+            return await self._server.post(path, body, _Completion, tokens=n * limit)
+        heard = await self._server.stream(
+            path,
+            {**body, "stream": True, "stream_options": {"include_usage": True}},
+            lambda: _Heard(
+                lambda event: self._server.read(path, _Chunk, event), Written(sink, limit, f"{self._server.url}{path}")
+            ),
+            tokens=limit,
+        )
+        return heard.answer()
 
     def _wanted(self, prompt: Prompt, context: int | None, wanted: int) -> int:
         """Tokens that the step may take. Checked here, as vLLM's refusal differs from version to version."""
@@ -305,11 +363,10 @@ class VLLM:
 
 def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
     """Delimiter or end of text? vLLM gives the stop string as `stop_reason`, SGLang as `matched_stop`."""
-    said = choice.model_fields_set
     match choice.finish_reason:
         case "length":
             return "length"
-        case "stop" if "stop_reason" in said or "matched_stop" in said:
+        case "stop" if _says_why(choice):
             return "delimiter" if delimiter in (choice.stop_reason, choice.matched_stop) else "eos"
         case "stop":
             raise ModelResponseError(
@@ -318,3 +375,8 @@ def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
             )
         case other:
             raise ModelResponseError(f"{where} answered with finish_reason {other!r}, expected 'stop' or 'length'")
+
+
+def _says_why(choice: _Choice) -> bool:
+    """Whether the server has a field for the reason; before the end, it is empty."""
+    return not choice.model_fields_set.isdisjoint(("stop_reason", "matched_stop"))

@@ -6,6 +6,7 @@ from typing import Any
 from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import emit
+from rsd_graph.message_stream import is_read
 from rsd_graph.next_step import propose
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.run_scope import moment
@@ -56,7 +57,7 @@ async def _written(model: StepGenerator, state: RSDState, settings: RSDSettings)
     memory = now.scope.shown if now else {}
     showing = Showing(state["steps"], settings.delimiter, state.get("message_id", ""), memory.get(index, ""))
     try:
-        with text_to(showing):
+        with text_to(showing if is_read() else None):  # a server that has to stream does more work
             proposed = await propose(model, "target", state["conversation"], state["steps"], settings, logprobs=False)
         generation = showing.settled(proposed)
     except Exception:
