@@ -6,6 +6,7 @@ import time
 from typing import Annotated, Any, cast
 
 import typer
+from langgraph.types import StreamMode
 
 from rsd_graph.cli.errors import STOPPED_EARLY, exit_codes
 from rsd_graph.cli.options import (
@@ -97,13 +98,15 @@ async def _solve(problem: str, config: Config, view: View) -> Any:
             graph = create_rsd_graph(*models.faster)
             output: Any = None
             started = time.monotonic()
-            async for mode, chunk in graph.astream(
-                {"problem": problem}, context=config.settings, stream_mode=["custom", "values"]
-            ):
-                if mode == "custom":
-                    view.event(cast("RSDEvent", chunk))
-                else:
-                    output = chunk
+            modes: list[StreamMode] = ["custom", "values", *(["messages"] if view.is_live else [])]
+            async for mode, chunk in graph.astream({"problem": problem}, context=config.settings, stream_mode=modes):
+                match mode:
+                    case "custom":
+                        view.event(cast("RSDEvent", chunk))
+                    case "messages":
+                        view.text(chunk[0].text)
+                    case _:
+                        output = chunk
             cost = flops(output["usage"], models.parameters) if models.parameters else None
             view.result(Result(output, time.monotonic() - started, cost))
             return output

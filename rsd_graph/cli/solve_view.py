@@ -20,6 +20,8 @@ from rsd_graph.events import RSDEvent
 from rsd_graph.state import Author, RSDOutput
 
 BAR = 8
+LIVE_LINES = 6
+"""Lines of a step that are shown while it grows: they must fit on a small terminal."""
 STYLES: dict[Author, str] = {"draft": "cyan", "target": "magenta", "tool": "yellow"}
 ENDINGS = {
     "max_steps": "stopped at the step limit (--max-steps)",
@@ -42,6 +44,11 @@ class Result:
 class View(Protocol):
     """Shows a run."""
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it shows text that is still being written."""
+        ...
+
     def progress(self, what: str, done: float, total: float) -> None:
         """Weights are being downloaded, verified or merged: a `Progress`."""
 
@@ -53,6 +60,9 @@ class View(Protocol):
 
     def event(self, event: RSDEvent) -> None:
         """The graph has sent an event."""
+
+    def text(self, piece: str) -> None:
+        """The response has grown by this; only a view that is live is told."""
 
     def result(self, result: Result) -> None:
         """The run is complete, or a limit ended it."""
@@ -68,7 +78,10 @@ class View(Protocol):
 
 
 class TerminalView:
-    """Shows each step once it is written: its author, its reward as a bar, and rejected drafts dimmed."""
+    """Shows each step once it is written: its author, its reward as a bar, and rejected drafts dimmed.
+
+    On a terminal, the end of what the target writes is shown as it grows.
+    """
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, TextIOWrapper):
@@ -79,6 +92,12 @@ class TerminalView:
         self._stages: Stages | None = None
         self._proposal = ""
         self._kept = 0
+        self._rewriting: str | None = None
+        """What the target has written of its step; None while it does not write."""
+
+    @property
+    def is_live(self) -> bool:
+        return self._waiting is not None
 
     def progress(self, what: str, done: float, total: float) -> None:
         if not self._err.is_terminal:
@@ -102,14 +121,24 @@ class TerminalView:
                 self._proposal = event["text"]
             case "scored" if not event["accepted"]:
                 self._step("draft", event["step"], event["reward"], self._proposal, rejected=True)
+                self._rewriting = ""
                 self._wait(f"the target rewrites step {event['step'] + 1}")
             case "kept":
+                self._rewriting = None  # the step is shown whole
                 reward = event["reward"] if event["author"] == "draft" else None
                 self._step(event["author"], event["step"], reward, event["text"])
                 self._kept += 1
                 self._wait(f"the draft writes step {event['step'] + 2}")
             case "finished":
                 self.close()
+
+    def text(self, piece: str) -> None:
+        if self._rewriting is None:
+            return
+        self._rewriting += piece
+        written = plain(self._rewriting.strip("\n"))
+        lines = written.wrap(self._out, max(self._out.width - 4, 1))[-LIVE_LINES:]  # the spinner and a margin
+        self._wait(Text("\n").join(lines))
 
     def result(self, result: Result) -> None:
         output, usage = result.output, result.output["usage"]
@@ -144,9 +173,9 @@ class TerminalView:
             self._stages.close()
             self._stages = None
 
-    def _wait(self, what: str) -> None:
+    def _wait(self, what: str | Text) -> None:
         if self._waiting:
-            self._waiting.update(plain(what, "dim"))
+            self._waiting.update(plain(what, "dim") if isinstance(what, str) else what)
             self._waiting.start()
 
     def _step(self, author: Author, index: int, reward: float | None, text: str, rejected: bool = False) -> None:
@@ -186,8 +215,15 @@ class JSONView:
     def started(self) -> None:
         pass
 
+    @property
+    def is_live(self) -> bool:
+        return False
+
     def event(self, event: RSDEvent) -> None:
         self._print({**event})
+
+    def text(self, piece: str) -> None:
+        pass
 
     def result(self, result: Result) -> None:
         flops = asdict(result.flops) | {"saving": result.flops.saving} if result.flops else None

@@ -26,48 +26,51 @@ def check_node(
     """
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
-        steps, usage, proposal = state["steps"], state["usage"], state["proposal"]
         if _rejected(state, settings):
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the edge leads to the target
-        if proposal is not None and not (proposal.finish == "eos" and is_blank(proposal)):
-            step = Step(
-                text=proposal.text,
-                author=state["author"],
-                reward=None if passed_gate(state) else state["reward"],
-                finish=proposal.finish,
-                tokens=proposal.usage.completion,
-            )
-            steps = [*steps, step]
-            usage += Usage(response=step.tokens)
-        stop = state["stop"] or _stop(proposal, steps, settings)
+        steps, kept = _kept(state)
+        stop = state["stop"] or _stop(state["proposal"], steps, settings)
         if stop:
             steps = steps[: len(steps) - blanks_at_end(steps)]
+        usage = state["usage"] + kept + (_spent_early() if stop else Usage())
         response = join_steps(steps, settings.delimiter)
-        answer = extract_answer(response) if stop else None
         message_id = state.get("message_id", "") or new_message_id()
-        usage += _spent_early() if stop else Usage()
-        message = (
-            reply(response, message_id=message_id, steps=steps, stop=stop, usage=usage, models=models or {})
-            if stop
-            else None
-        )
         grown = _report(state["steps"], steps, settings.delimiter)[state.get("shown", 0) :]
-        if grown or message:
-            show(grown, message_id, whole=message)
+        ending: dict[str, Any] = {}
         if stop:
+            message = reply(response, message_id=message_id, steps=steps, stop=stop, usage=usage, models=models or {})
+            answer = extract_answer(response)
+            show(grown, message_id, whole=message)
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
+            ending = {"stop": stop, "answer": answer, "messages": _messages(state, message)}
+        elif grown:
+            show(grown, message_id)
         return {
             "steps": appended(state["steps"], steps),
-            **({} if usage == state["usage"] else {"usage": usage}),
             "response": appended(state["response"], response),
             "proposal": None,
-            **({"stop": stop, "answer": answer} if stop else {}),
+            **({} if usage == state["usage"] else {"usage": usage}),
             **({"shown": 0} if state.get("shown") else {}),
-            **({"messages": _messages(state, message)} if message else {}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
+            **ending,
         }
 
     return check
+
+
+def _kept(state: RSDState) -> tuple[list[Step], Usage]:
+    """The steps with the proposal, and the tokens that it adds to the response. A blank end of text is no step."""
+    steps, proposal = state["steps"], state["proposal"]
+    if proposal is None or (proposal.finish == "eos" and is_blank(proposal)):
+        return steps, Usage()
+    step = Step(
+        text=proposal.text,
+        author=state["author"],
+        reward=None if passed_gate(state) else state["reward"],
+        finish=proposal.finish,
+        tokens=proposal.usage.completion,
+    )
+    return [*steps, step], Usage(response=step.tokens)
 
 
 def _messages(state: RSDState, message: AIMessage) -> list[AnyMessage]:

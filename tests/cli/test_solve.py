@@ -1,11 +1,14 @@
 """The command as users run it, against servers that speak llama.cpp's protocol (real weights: test_end_to_end)."""
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
-from tests.conftest import FakeServer
+from tests.conftest import Events, FakeServer
 
 SURE, UNSURE = -0.001, -30.0
 
@@ -63,6 +66,27 @@ def test_a_solution_is_shown_step_by_step(server: FakeServer, target: FakeServer
     assert [shown.index(part) for part in order] == sorted(shown.index(part) for part in order)
     assert "8 draft tokens · 4 target tokens · 4 discarded" in shown
     assert "1 of 2 steps by the draft" in shown
+
+
+def test_a_terminal_shows_the_targets_words_as_they_come(server: FakeServer, target: FakeServer) -> None:
+    """The server ends its step only after its first words are on the screen."""
+    reached = threading.Event()
+    draft = llamacpp(server, said("2+2 is 5", logprob=UNSURE), said(r"so \boxed{4}", "eos"))
+    pieces = [{"content": "the sum"}, {"content": " of two"}, said(" and two is 4")]
+    url = llamacpp(target, Events(pieces, reached=reached))
+    screen, terminal = pty.openpty()
+    command = [sys.executable, "-m", "rsd_graph.cli", "solve", "2+2?", "--draft", draft, "--target", url]
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as run:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # how Linux tells that the program has closed its end
+            while part := os.read(screen, 4096):
+                shown += part
+                if b"the sum of two" in shown:
+                    reached.set()
+    os.close(screen)
+    assert run.returncode == 0, shown.decode()
+    assert b"the sum of two and two is 4" in shown
 
 
 def test_a_file_gets_long_lines_whole(server: FakeServer) -> None:

@@ -80,6 +80,43 @@ def test_a_replaced_step_is_shown_twice(capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
+def test_a_terminal_shows_the_end_of_what_the_target_writes() -> None:
+    """It grows, holds no more lines than a small terminal, obeys nothing, and gives way to the whole step."""
+    view = TerminalView()
+    out = io.StringIO()
+    view._out = Console(file=out, force_terminal=True, color_system=None, width=60, height=20)
+    view._waiting = view._out.status("")
+    assert view.is_live
+    said: list[str] = []
+    waiting = view._waiting
+    waiting.update = lambda text: said.append(str(text))  # type: ignore[method-assign, assignment]
+    feed(view, *ACCEPTED)
+    view.text("2+2 is 4")  # the step that was kept
+    *_, rejected, replaced, kept = REPLACED
+    view.event(rejected)
+    for piece in ("\n\nso", " 4\x1b[2J", "".join(f"\nline {number}" for number in range(20))):
+        view.text(piece)
+    view.event(replaced)
+    view.event(kept)
+    view.text("\n4")
+    assert said[2:] == [
+        "the draft writes step 2",
+        "the target rewrites step 2",
+        "so",
+        "so 4\\x1b[2J",
+        "\n".join(f"line {number}" for number in range(14, 20)),
+        "the draft writes step 3",
+    ]
+    assert "  2  target" in out.getvalue()
+    view.close()
+
+
+def test_only_a_terminal_is_live() -> None:
+    """A file and a program get whole steps: the models need not stream for them."""
+    assert not TerminalView().is_live
+    assert not JSONView().is_live
+
+
 def test_blank_proposals_show_no_step(capsys: pytest.CaptureFixture[str]) -> None:
     """The draft's has no reward, and the target's is not kept."""
     feed(TerminalView(), *BLANK, finished("no_progress", None))
