@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from pydantic import ValidationError
 from rsd_graph import Generation, RSDSettings, create_rsd_graph
 from rsd_graph.agents import ChatRSD
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, ModelTimeoutError, ModelUnreachableError
+from rsd_graph.models.llamacpp import LlamaCpp
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from rsd_graph.text_sink import text_sink
+from tests.conftest import Events, FakeServer
 from tests.graph.scripts import KEEP, REWRITE, step
 
 SAID = "one two\n\nso \\boxed{4}"
@@ -248,6 +251,27 @@ def test_a_response_has_a_time_limit(asynchronous: bool) -> None:
     with pytest.raises(ModelTimeoutError, match=r"0\.5 s"):
         asyncio.run(model.ainvoke("p")) if asynchronous else model.invoke("p")
     assert len(slow.calls) <= 4
+
+
+def test_a_server_that_streams_is_streamed_on(server: FakeServer) -> None:
+    """The target's server ends the step only after the reader has its first words."""
+    reached = threading.Event()
+    last = {"content": " 4.", "stop_type": "eos", "tokens_evaluated": 5, "tokens_predicted": 3}
+    server.answer("/apply-template", {"prompt": "p"})
+    server.answer("/completion", Events([{"content": "It"}, {"content": " is"}, last], reached=reached))
+    target = LlamaCpp(server.url)
+    model = ChatRSD(graph=create_rsd_graph(ScriptedModel([step("d")]), target, ScriptedReward([REWRITE])))
+
+    async def run() -> list[str]:
+        pieces: list[str] = []
+        async for chunk in model.astream("p"):
+            pieces.append(chunk.text)
+            if "".join(pieces) == "It is":
+                reached.set()
+        await target.aclose()
+        return [piece for piece in pieces if piece]
+
+    assert asyncio.run(run()) == ["It", " is", " 4."]
 
 
 @pytest.mark.parametrize("how", ["break", "cancel"])

@@ -1,6 +1,7 @@
 """The application as the official client sees it, over a real connection."""
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx2
@@ -11,7 +12,9 @@ from openai import AsyncOpenAI
 
 from rsd_graph import Generation, RSDSettings, TokenUsage, create_rsd_graph
 from rsd_graph.gateway import Limits, create_app
+from rsd_graph.models.llamacpp import LlamaCpp
 from rsd_graph.testing import ScriptedModel, ScriptedReward
+from tests.conftest import Events, FakeServer
 from tests.gateway.serving import ask, client, graph_of, running, step
 
 KEY = "sk-right"
@@ -48,6 +51,23 @@ def test_a_stream_is_the_answer_in_pieces() -> None:
     assert usage.usage is not None
     assert len({chunk.id for chunk in chunks}) == 1
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+
+
+def test_the_targets_words_come_as_it_writes_them(server: FakeServer) -> None:
+    """The target's server ends the step only after the client has its first words."""
+    reached = threading.Event()
+    last = {"content": " 4.", "stop_type": "eos", "tokens_evaluated": 5, "tokens_predicted": 3}
+    server.answer("/apply-template", {"prompt": "p"})
+    server.answer("/completion", Events([{"content": "It"}, {"content": " is"}, last], reached=reached))
+    graph = create_rsd_graph(ScriptedModel([step("d")]), LlamaCpp(server.url), ScriptedReward([0.1]))
+    pieces: list[str] = []
+    with running(graph) as url:
+        for chunk in client(url).chat.completions.create(**ask("p", stream=True)):
+            pieces += [choice.delta.content for choice in chunk.choices if choice.delta.content]
+            if "".join(pieces) == "It is":
+                reached.set()
+    assert "".join(pieces) == "It is 4."
+    assert len(pieces) >= 2
 
 
 def test_a_stream_without_usage_has_none() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from rsd_graph.config import ROLES, Config, Role, load_config
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import RSDEvent
 from rsd_graph.models.vllm import VLLM
+from rsd_graph.text_sink import text_to
 from tests.conftest import free_port
 from tests.vllm.checkpoints import checkpoint
 from tests.vllm.conftest import CONTEXT, ENGINE_FLAGS
@@ -124,6 +126,21 @@ def test_how_a_step_ended_is_told_apart(serving: Serving) -> None:
     assert end.finish == "eos"
     assert step.logprobs is not None
     assert len(step.logprobs) == step.usage.completion
+
+
+@pytest.mark.parametrize("options", [{"max_step_tokens": 200}, {"max_step_tokens": 3}, {"temperature": 1.5, "seed": 3}])
+def test_a_step_is_the_same_when_it_streams(serving: Serving, options: dict[str, Any]) -> None:
+    """Text, finish, tokens and log-probabilities, and the pieces grow to the text."""
+    seen: list[str] = []
+    generate(serving, PROBLEMS[0], **options)  # the next two find the same in the cache
+    (whole,) = generate(serving, PROBLEMS[0], **options)
+    with text_to(seen.append):
+        (streamed,) = generate(serving, PROBLEMS[0], **options)
+    assert (streamed.text, streamed.finish, streamed.usage) == (whole.text, whole.finish, whole.usage)
+    assert streamed.logprobs == pytest.approx(whole.logprobs, abs=1e-4)
+    assert seen[-1].rstrip("\ufffd") == streamed.text.rstrip("\ufffd")
+    assert len(seen) > 1
+    assert all(later.startswith(text) for text, later in pairwise(seen))
 
 
 def test_seeds_are_honoured(serving: Serving) -> None:
