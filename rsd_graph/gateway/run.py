@@ -7,9 +7,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 
+from rsd_graph.agents.stops import StopWatch
 from rsd_graph.gateway.metrics import Metrics, NodeClock
 from rsd_graph.gateway.request import Asked
-from rsd_graph.gateway.stopping import StopTexts
 from rsd_graph.gateway.thinking import Piece, Thoughts
 from rsd_graph.state import Step, Stop, Usage
 
@@ -69,7 +69,7 @@ class Run:
         self._ended = ended
         self._working = False
         self._clock = NodeClock(metrics)
-        self._stops = StopTexts(asked.stop)
+        self._stops = StopWatch(asked.stop)
         self._thoughts = Thoughts()
         self._proposed: dict[int, str] = {}
         self._grown = ""
@@ -86,13 +86,13 @@ class Run:
                 async for mode, chunk in chunks:
                     for event in self._events_of(mode, chunk):
                         yield event
-                    if self._stops.found:
+                    if self._stops.stopped:
                         self.outcome.stop = None
                         break
         finally:
             self._ended()
             self._metrics.active.dec()
-            self._metrics.ended(self.outcome.stop, self.outcome.usage, stop_text=self._stops.found)
+            self._metrics.ended(self.outcome.stop, self.outcome.usage, stop_text=self._stops.stopped)
         for piece in self._last_pieces():
             yield piece
 
@@ -137,7 +137,7 @@ class Run:
         return self._pieces(rest)
 
     def _last_pieces(self) -> list[Piece]:
-        rest = "" if self._stops.found else self._stops.end()
+        rest = "" if self._stops.stopped else self._stops.end()
         return [*self._thoughts.feed(rest), *self._thoughts.end()]
 
     def _step_event(self, event: Mapping[str, Any]) -> KeptStep | None:

@@ -1,11 +1,9 @@
-"""Separates what a reasoning model thinks, between `<think>` and `</think>`, from what it says."""
+"""What a reasoning model thinks and what it says, as pieces of an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from rsd_graph.gateway.stopping import overlap
-
-TAGS = ("<think>", "</think>")
+from rsd_graph.agents.thoughts import Kind, ThoughtSplitter
 
 
 class Piece(NamedTuple):
@@ -16,32 +14,26 @@ class Piece(NamedTuple):
 
 
 class Thoughts:
-    """Splits a text that arrives in pieces. White space that follows a tag is left out."""
+    """Splits a text that arrives in pieces. White space between a thought and what follows it is left out."""
 
     def __init__(self) -> None:
-        self._held = ""
-        self._thinking = False
-        self._after_tag = False
+        self._splitter = ThoughtSplitter()
+        self._kind: Kind = "text"
+        self._begins = False
 
     def feed(self, text: str) -> Iterator[Piece]:
         """What may be shown now: all but an end that may be the beginning of a tag."""
-        self._held += text
-        while (start := self._held.find(tag := TAGS[self._thinking])) >= 0:
-            yield from self._piece(self._held[:start])
-            self._held = self._held[start + len(tag) :]
-            self._thinking, self._after_tag = not self._thinking, True
-        cut = len(self._held) - overlap(self._held, tag)
-        shown, self._held = self._held[:cut], self._held[cut:]
-        yield from self._piece(shown)
+        yield from self._pieces(self._splitter.feed(text))
 
     def end(self) -> Iterator[Piece]:
         """What was held back, once nothing follows it."""
-        yield from self._piece(self._held)
-        self._held = ""
+        yield from self._pieces(self._splitter.end())
 
-    def _piece(self, text: str) -> Iterator[Piece]:
-        if self._after_tag:
-            text = text.lstrip()
-        if text:
-            self._after_tag = False
-            yield Piece("reasoning" if self._thinking else "content", text)
+    def _pieces(self, said: Iterable[tuple[Kind, str]]) -> Iterator[Piece]:
+        for kind, text in said:
+            if kind != self._kind:
+                self._kind, self._begins = kind, True
+            shown = text.lstrip() if self._begins else text
+            if shown:
+                self._begins = False
+                yield Piece("reasoning" if kind == "reasoning" else "content", shown)
