@@ -98,7 +98,11 @@ async def _solve(problem: str, config: Config, view: View) -> Any:
             graph = create_rsd_graph(*models.faster)
             output: Any = None
             started = time.monotonic()
-            modes: list[StreamMode] = ["custom", "values", *(["messages"] if view.is_live else [])]
+            modes: list[StreamMode] = ["custom", "values"]
+            if view.is_live:
+                modes.append("messages")
+            mode: str
+            chunk: Any
             async for mode, chunk in graph.astream({"problem": problem}, context=config.settings, stream_mode=modes):
                 match mode:
                     case "custom":

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -88,8 +89,8 @@ def test_a_terminal_shows_the_end_of_what_the_target_writes() -> None:
     view._waiting = view._out.status("")
     assert view.is_live
     said: list[str] = []
-    waiting = view._waiting
-    waiting.update = lambda text: said.append(str(text))  # type: ignore[method-assign, assignment]
+    shown: Any = view._waiting
+    shown.update = lambda text: said.append(str(text))
     feed(view, *ACCEPTED)
     view.text("2+2 is 4")  # the step that was kept
     *_, rejected, replaced, kept = REPLACED

@@ -92,7 +92,7 @@ def shared_server() -> Iterator[FakeServer]:
     fake.close()
 
 
-ENDINGS = [
+ENDINGS: list[dict[str, Any]] = [
     {"finish_reason": "stop", "stop_reason": "\n\n"},
     {"finish_reason": "stop", "stop_reason": None},
     {"finish_reason": "length", "stop_reason": None},
@@ -292,7 +292,7 @@ def tiny(tiny_weights: Path) -> Iterator[EmbeddedLlamaCpp]:
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
 def test_a_real_model_says_the_same_to_a_sink(tiny: EmbeddedLlamaCpp, delimiter: str, temperature: float) -> None:
     """SmolLM2 in this process, odd samples included: the same step, in many pieces that grow to it."""
-    options = {"delimiter": delimiter, "temperature": temperature, "max_step_tokens": 24, "seed": 7}
+    options: dict[str, Any] = {"delimiter": delimiter, "temperature": temperature, "max_step_tokens": 24, "seed": 7}
     seen: list[str] = []
 
     async def run() -> tuple[Generation, Generation]:
