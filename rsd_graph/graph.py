@@ -10,9 +10,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer, Send
 
 from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
-from rsd_graph.acceptance import accepts
+from rsd_graph.decision import is_kept
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
-from rsd_graph.protocols import RewardModel, StepGenerator, needs_logprobs
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState
 
@@ -21,9 +21,7 @@ def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
     """The edge after the reward: keep the draft's step, or have the target write it."""
     if state["stop"]:
         return "check"
-    if state["reward"] is None:  # the proposal was blank, so nothing was scored
-        return "target"
-    return "check" if accepts(state["reward"], state["settings"], len(state["steps"])) else "target"
+    return "check" if is_kept(state, state["settings"]) else "target"  # a blank proposal is not scored, and not kept
 
 
 def go_on_or_end(state: RSDState) -> Literal["draft", "__end__"] | Send:
@@ -54,7 +52,7 @@ def build_rsd_graph(
             it holds under the key `rsd`.
     """
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput, defaults=settings)
-    graph.add_node("draft", Node(draft_node(draft, logprobs=needs_logprobs(reward)), takes_input=True))
+    graph.add_node("draft", Node(draft_node(draft, reward), takes_input=True))
     graph.add_node("score", Node(score_node(reward)))
     graph.add_node("target", Node(target_node(target)))
     graph.add_node("check", Node(check_node({"draft": draft, "target": target, "reward": reward})))

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from rsd_graph.control_tokens import neutralize_messages
 from rsd_graph.errors import ModelError, describe
 from rsd_graph.events import unshown
-from rsd_graph.protocols import StepGenerator, generating
+from rsd_graph.protocols import Hopeless, StepGenerator, generating
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, bare, prefix
 
@@ -50,6 +50,7 @@ async def propose(
     settings: RSDSettings,
     *,
     logprobs: bool = True,
+    stop_if: Hopeless | None = None,
 ) -> Generation:
     """Have the model write the step after `steps`, within the tokens that the run has left.
 
@@ -60,9 +61,10 @@ async def propose(
         steps: The response so far.
         settings: Of the run.
         logprobs: Whether its log-probabilities will be read.
+        stop_if: Whether a step that begins so is lost already; see `protocols.generating`.
     """
     asked = request(role, conversation, steps, settings)
-    with unshown(), generating(logprobs=logprobs):
+    with unshown(), generating(logprobs=logprobs, stop_if=stop_if):
         answer = model.generate(asked.messages, asked.response, settings=asked.settings)
         if not isawaitable(answer):
             raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")

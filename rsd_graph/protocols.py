@@ -1,10 +1,10 @@
 """The interfaces between the graph, the rewards and the runtimes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from langchain_core.messages import BaseMessage
 from typing_extensions import TypedDict
@@ -60,19 +60,41 @@ logprobs_wanted: ContextVar[bool] = ContextVar("logprobs_wanted", default=True)
 a server spends time on them, and they are most of its answer."""
 
 
+Hopeless = Callable[[Sequence[float]], bool]
+"""Takes the log-probabilities of a step's tokens so far; says whether the step can no longer be kept."""
+
+hopeless: ContextVar[Hopeless | None] = ContextVar("hopeless", default=None)
+"""A model that streams may ask it after each token, and stop there: the rest of the step would be thrown away."""
+
+
 @contextmanager
-def generating(*, logprobs: bool) -> Iterator[None]:
-    """Let the models that are called in this block know whether their log-probabilities will be read."""
-    token = logprobs_wanted.set(logprobs)
+def generating(*, logprobs: bool, stop_if: Hopeless | None = None) -> Iterator[None]:
+    """Tell the models that are called in this block what becomes of their steps.
+
+    Args:
+        logprobs: Whether their log-probabilities will be read.
+        stop_if: Whether a step is lost already; None if that cannot be known before its end.
+    """
+    wanted, lost = logprobs_wanted.set(logprobs), hopeless.set(stop_if)
     try:
         yield
     finally:
-        logprobs_wanted.reset(token)
+        logprobs_wanted.reset(wanted)
+        hopeless.reset(lost)
 
 
 def needs_logprobs(reward: object) -> bool:
     """Whether the reward reads the draft's log-probabilities: its attribute `needs_logprobs`, or True without one."""
     return bool(getattr(reward, "needs_logprobs", True))
+
+
+@runtime_checkable
+class BoundedReward(Protocol):
+    """A reward that can only fall while a step is being written, as the draft's confidence does."""
+
+    def highest_reward(self, logprobs: Sequence[float]) -> float:
+        """The highest reward in [0, 1] that a step can get whose first tokens have these log-probabilities."""
+        ...
 
 
 class RewardModel(Protocol):

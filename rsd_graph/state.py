@@ -132,6 +132,9 @@ class Generation:
     usage: Tokens = field(default_factory=TokenUsage)
     logprobs: tuple[Annotated[float, Field(strict=True)], ...] | None = None
     """Natural logarithm of each generated token's probability; None if the backend does not report it."""
+    given_up: bool = False
+    """Whether the model stopped in the middle of the step, because it could no longer be kept: it never is. Its reward
+    is the highest that the whole step could have had."""
 
     def __post_init__(self) -> None:
         if self.usage is None:

@@ -32,7 +32,7 @@ async def with_a_character(ask: Callable[[int], Awaitable[list[Generation]]], li
     """
     for extra in range(MOST_EXTRA):
         generations = await ask(limit + extra)
-        if all(each.text or each.finish != "length" for each in generations):
+        if all(each.text or each.given_up or each.finish != "length" for each in generations):
             break
     return generations
 

@@ -32,7 +32,7 @@ from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.shared import Shared
 from rsd_graph.models.weights import NEEDS_LOCAL, Weights, expanded, locate
 from rsd_graph.models.written import Written
-from rsd_graph.protocols import logprobs_wanted
+from rsd_graph.protocols import hopeless, logprobs_wanted
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 from rsd_graph.text_sink import TextSink, text_sink
@@ -74,18 +74,38 @@ class _Completion(BaseModel):
         raise ModelResponseError(f"{where} does not say why it stopped (no `stop_type`): is it a llama.cpp server?")
 
 
+class _GivenUp(Exception):  # noqa: N818  # no error: a way out of the stream
+    """The step is lost: nobody needs the rest of it."""
+
+    def __init__(self, heard: "_Heard") -> None:
+        super().__init__()
+        self.heard = heard
+
+
 class _Heard:
     """Puts a streamed completion together: the last event tells all but what the others have told piece by piece."""
 
     def __init__(self, written: Written) -> None:
         self._written = written
         self._events: list[Any] = []
+        self._logprobs: list[float] = []
+        self._is_lost = hopeless.get()
 
     def __call__(self, event: Any) -> None:
-        """Take an event, and show what it adds to the text."""
+        """Take an event, and show what it adds to the text.
+
+        Raises:
+            _GivenUp: what was heard so far can no longer become a step that is kept.
+        """
         self._events.append(event)
-        if isinstance(event, dict) and isinstance(piece := event.get("content"), str):
+        if not isinstance(event, dict):
+            return
+        if isinstance(piece := event.get("content"), str):
             self._written.add(piece)
+        if self._is_lost is not None and not event.get("stop"):
+            self._logprobs += _said(event)
+            if self._logprobs and self._is_lost(self._logprobs):
+                raise _GivenUp(self)
 
     def answer(self) -> object:
         """What the server would have said without streaming."""
@@ -95,6 +115,12 @@ class _Heard:
         joined = {"content": self._written.text}
         tokens = [token for event in self._events for token in event.get("completion_probabilities") or ()]
         return {**last, **joined, **({"completion_probabilities": tokens} if tokens else {})}
+
+
+def _said(event: dict[str, Any]) -> list[float]:
+    """The log-probabilities of an event's tokens; those that are no numbers are refused with the whole answer."""
+    said = [token.get("logprob") for token in event.get("completion_probabilities") or () if isinstance(token, dict)]
+    return [value for value in said if isinstance(value, float | int)]
 
 
 class _SlotSettings(BaseModel):
@@ -192,30 +218,19 @@ class LlamaCpp:
         self, prompt: str, settings: RSDSettings, seed: int, limit: int, sink: TextSink | None
     ) -> Generation:
         where = f"{self.url}/completion"
-        heard = await self._server.stream(
-            "/completion",
-            {
-                **self._model,
-                "prompt": prompt,
-                "n_predict": limit,
-                "stop": [settings.delimiter],
-                "temperature": settings.temperature,
-                "top_p": settings.top_p,
-                # by default, llama.cpp also applies top-k and min-p, and truncates before it applies the temperature
-                "samplers": ["temperature", "top_p"],
-                "seed": seed,
-                "cache_prompt": True,
-                "n_probs": 1 if logprobs_wanted.get() else 0,
-                "post_sampling_probs": False,
-                # without, it computes to the end although nobody listens any more (llama.cpp issue 24496)
-                "stream": True,
-            },
-            lambda: _Heard(Written(sink, limit, where)),
-            tokens=limit,
-        )
+        try:
+            heard = await self._server.stream(
+                "/completion",
+                self._asked(prompt, settings, seed, limit),
+                lambda: _Heard(Written(sink, limit, where)),
+                tokens=limit,
+            )
+            given_up = False
+        except _GivenUp as stopped:
+            heard, given_up = stopped.heard, True
         answer = self._server.read("/completion", _Completion, heard.answer())
         require_plausible(answer.content, limit, where)
-        finish = answer.finish(where)
+        finish: Finish = "length" if given_up else answer.finish(where)
         return Generation(
             text=whole(answer.content, finish),
             finish=finish,
@@ -223,7 +238,28 @@ class LlamaCpp:
                 prompt=answer.tokens_evaluated, cached=answer.timings.cache_n, completion=answer.tokens_predicted
             ),
             logprobs=self._logprobs(answer) if logprobs_wanted.get() else None,
+            given_up=given_up,
         )
+
+    def _asked(self, prompt: str, settings: RSDSettings, seed: int, limit: int) -> dict[str, Any]:
+        return {
+            **self._model,
+            "prompt": prompt,
+            "n_predict": limit,
+            "stop": [settings.delimiter],
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            # by default, llama.cpp also applies top-k and min-p, and truncates before it applies the temperature
+            "samplers": ["temperature", "top_p"],
+            "seed": seed,
+            "cache_prompt": True,
+            "n_probs": 1 if logprobs_wanted.get() else 0,
+            "post_sampling_probs": False,
+            # without, it computes to the end although nobody listens any more (llama.cpp issue 24496)
+            "stream": True,
+            # without a last event, nothing else tells what was in the cache
+            "timings_per_token": hopeless.get() is not None,
+        }
 
     def _logprobs(self, answer: _Completion) -> tuple[float, ...] | None:
         """None if the server gives none. Of a character's tokens, llama.cpp reports the last only."""

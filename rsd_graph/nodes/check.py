@@ -5,9 +5,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage
 
-from rsd_graph.acceptance import accepts
 from rsd_graph.answers import extract_answer
 from rsd_graph.channels import appended
+from rsd_graph.decision import is_kept
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.reply import Named, reply
@@ -26,7 +26,7 @@ def check_node(
     """
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
-        if _rejected(state, settings):
+        if is_kept(state, settings) is False and state["author"] == "draft":
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the edge leads to the target
         steps, kept = _kept(state)
         stop = state["stop"] or _stop(state["proposal"], steps, settings)
@@ -85,13 +85,6 @@ def _spent_early() -> Usage:
         return Usage()
     now.scope.end()
     return now.scope.spent()
-
-
-def _rejected(state: RSDState, settings: RSDSettings) -> bool:
-    """Whether the proposal is the draft's and its reward does not suffice."""
-    reward = state["reward"]
-    scored = state["proposal"] is not None and state["author"] == "draft" and reward is not None
-    return scored and not accepts(reward, settings, len(state["steps"]))  # type: ignore[arg-type]  # `scored` says so
 
 
 def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSettings) -> Stop | None:

@@ -3,19 +3,27 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
-from rsd_graph.events import emit
+from rsd_graph.events import Proposed, emit
 from rsd_graph.next_step import conversation, propose
-from rsd_graph.protocols import StepGenerator
+from rsd_graph.protocols import BoundedReward, Hopeless, RewardModel, StepGenerator, needs_logprobs
 from rsd_graph.question import TAKEN, read_question
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage, no_steps
 
 
 def draft_node(
-    model: StepGenerator, *, logprobs: bool = True
+    model: StepGenerator, reward: RewardModel | None = None
 ) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model`, the cheap one, proposes the next step; `logprobs`: whether the reward reads them."""
+    """The node in which the draft model proposes the next step.
+
+    Args:
+        model: The cheap one.
+        reward: What will score the proposal. It decides whether log-probabilities are asked for, and may know of a step
+            that it is lost before it is whole (`BoundedReward`).
+    """
+    logprobs = reward is None or needs_logprobs(reward)
 
     async def draft(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         opening = _open_run(state, settings) if any(key in state for key in TAKEN) else {}
@@ -24,18 +32,20 @@ def draft_node(
             raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
         index = len(run["steps"])
         try:
-            generation = await propose(model, "draft", run["conversation"], run["steps"], settings, logprobs=logprobs)
+            lost = _lost(reward, settings, index) if isinstance(reward, BoundedReward) else None
+            generation = await propose(
+                model, "draft", run["conversation"], run["steps"], settings, logprobs=logprobs, stop_if=lost
+            )
         except ContextOverflowError:
             return {**opening, "proposal": None, "stop": "context_overflow"}
-        emit(
-            {
-                "event": "proposed",
-                "step": index,
-                "text": generation.text,
-                "finish": generation.finish,
-                "tokens": generation.usage.completion,
-            }
-        )
+        proposed: Proposed = {
+            "event": "proposed",
+            "step": index,
+            "text": generation.text,
+            "finish": generation.finish,
+            "tokens": generation.usage.completion,
+        }
+        emit({**proposed, "given_up": True} if generation.given_up else proposed)
         question = generation.usage.prompt if index == 0 else 0
         return {
             **opening,
@@ -46,6 +56,11 @@ def draft_node(
         }
 
     return draft
+
+
+def _lost(reward: BoundedReward, settings: RSDSettings, step: int) -> Hopeless:
+    """Every weighting function rises with the reward: what the highest possible one does not pass, none does."""
+    return lambda logprobs: not accepts(reward.highest_reward(logprobs), settings, step)
 
 
 def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:

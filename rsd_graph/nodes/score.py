@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rsd_graph.acceptance import accepts
+from rsd_graph.decision import suffices
 from rsd_graph.errors import ContextOverflowError, RewardError, describe
 from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
@@ -38,7 +38,7 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
-        accepted = accepts(verdict.reward, settings, index)
+        accepted = suffices(proposal, verdict.reward, settings, index)
         shown = None if verdict.gated else verdict.reward
         emit({"event": "scored", "step": index, "reward": shown, "accepted": accepted})
         return {

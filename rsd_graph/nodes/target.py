@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from rsd_graph.acceptance import accepts
+from rsd_graph.decision import is_kept
 from rsd_graph.errors import ContextOverflowError
 from rsd_graph.events import emit
 from rsd_graph.message_stream import is_read
@@ -20,8 +20,8 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
     """The node in which `model`, the expensive one, replaces the draft's proposal."""
 
     async def target(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
-        rejected, reward = state["proposal"], state["reward"]
-        if rejected and reward is not None and accepts(reward, settings, len(state["steps"])):
+        rejected = state["proposal"]
+        if is_kept(state, settings):
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the draft's step is kept
         spent = Usage(discarded=rejected.usage.completion if rejected else 0)
         try:

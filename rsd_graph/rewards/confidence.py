@@ -41,6 +41,10 @@ class ConfidenceReward:
         """
         return [Score(0.0 if is_wordless(each) else self.reward(surprisal(each))) for each in candidates]
 
+    def highest_reward(self, logprobs: Sequence[float]) -> float:
+        """See `BoundedReward`: each further token adds to the surprisal, and none can take from it."""
+        return self.reward(abs(sum(logprobs)))
+
     def reward(self, surprisal: float) -> float:
         """The calibrated probability in [0, 1] that a step of this surprisal (nats, 0 or more) is right."""
         return sigmoid(self.intercept - self.slope * math.log1p(surprisal))

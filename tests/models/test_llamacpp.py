@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from rsd_graph import Generation, RSDSettings
+from rsd_graph import Generation, RSDSettings, Score, create_rsd_graph
 from rsd_graph._internal import background
 from rsd_graph.errors import ContextOverflowError, ModelResponseError, WeightsError
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp, LlamaCpp
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.vllm_scorer import VLLMScorer
+from rsd_graph.protocols import generating
+from rsd_graph.rewards.confidence import ConfidenceReward
 from tests.conftest import FakeServer
 
 MESSAGES = [SystemMessage("Count."), HumanMessage("Say hello, and no more.")]
@@ -52,6 +54,46 @@ def test_a_step_ends_at_the_end_of_text(tiny: EmbeddedLlamaCpp) -> None:
     """The model's own end of text is `eos`."""
     (step,) = generate(tiny, delimiter="never", max_step_tokens=400)
     assert step.finish == "eos"
+
+
+def test_a_lost_step_is_given_up(tiny: EmbeddedLlamaCpp) -> None:
+    """It stops where it was told to; what it has read and written counts, and its cache serves the next call."""
+    (whole,) = generate(tiny, OPENING, delimiter="never", max_step_tokens=40)
+    with generating(logprobs=True, stop_if=lambda logprobs: len(logprobs) >= 4):
+        (begun,) = generate(tiny, OPENING, delimiter="never", max_step_tokens=40)
+    assert begun.given_up
+    assert not whole.given_up
+    assert whole.text.startswith(begun.text)
+    assert begun.logprobs is not None
+    assert whole.logprobs is not None
+    assert begun.logprobs == pytest.approx(whole.logprobs[: len(begun.logprobs)], abs=0.2)
+    assert 4 <= begun.usage.completion < 10
+    assert begun.usage.prompt == whole.usage.prompt
+    assert begun.usage.cached > 0
+    (again,) = generate(tiny, OPENING, delimiter="never", max_step_tokens=40)
+    assert again.text == whole.text
+    assert again.usage.cached > 0
+
+
+def test_decisions_do_not_change_where_lost_steps_are_given_up(tiny: EmbeddedLlamaCpp) -> None:
+    """The same response by the same authors, for fewer tokens."""
+
+    class Patient:
+        """The same reward, which says nothing before the step is whole."""
+
+        name = "patient"
+
+        async def score(self, *asked: Any) -> list[Score]:
+            return await ConfidenceReward().score(*asked)
+
+    def run(reward: Any) -> dict[str, Any]:
+        context = {"max_steps": 4, "max_step_tokens": 24, "threshold": 0.7, "delimiter": ","}
+        return create_rsd_graph(tiny, tiny, reward).invoke({"problem": "Count to ten in words."}, context=context)
+
+    early, patient = run(ConfidenceReward()), run(Patient())
+    assert early["response"] == patient["response"]
+    assert [step.author for step in early["steps"]] == [step.author for step in patient["steps"]]
+    assert early["usage"].discarded < patient["usage"].discarded
 
 
 def test_the_same_seed_repeats_a_step(tiny: EmbeddedLlamaCpp) -> None:
