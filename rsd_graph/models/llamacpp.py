@@ -271,7 +271,9 @@ class LlamaCpp:
         return tuple(checked_logprob(token.logprob, self.name, ModelResponseError) for token in tokens)
 
 
-_turns = GroupLock()
+CORES = os.cpu_count() or 1
+
+_turns = GroupLock(CORES)
 """All embedded models of this process share the machine's cores, so they share one lock, on the background loop."""
 
 
@@ -301,7 +303,8 @@ os.register_at_fork(after_in_child=_end_without_destructors)
 class EmbeddedLlamaCpp:
     """A step generator with llama.cpp inside this process. Downloads and loads its weights on first use.
 
-    Only one embedded model per process computes at a time; its requests share a batch (see `GroupLock`). llama.cpp's
+    A model's requests share a batch. Models compute at the same time as long as each of their threads has a core of its
+    own; with the default, a thread on every core, they take turns (see `GroupLock`). llama.cpp's
     threads do not survive a fork: once a process has loaded an embedded model, its forked children can use none.
 
     Args:
@@ -335,7 +338,7 @@ class EmbeddedLlamaCpp:
         self._progress = progress
         self._slots = slots
         self._context = context
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or CORES
         self._options = chat_template_kwargs
         self._running = PerProcess(_Running)
 
@@ -363,7 +366,7 @@ class EmbeddedLlamaCpp:
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Hold this model's turn on the cores, on the background loop: for calls that go to `url` directly."""
-        return _turns.turn(self)
+        return _turns.turn(self, self._threads)
 
     @on_background_loop
     async def aclose(self) -> None:

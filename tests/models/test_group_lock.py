@@ -84,3 +84,87 @@ def test_a_cancelled_waiter_leaves_no_gap() -> None:
             await waiting
 
     asyncio.run(asyncio.wait_for(run(), 5))
+
+
+def test_owners_compute_together_where_there_is_room() -> None:
+    """Two models of one thread each on two cores never wait; one that needs both cores waits for both to finish."""
+
+    async def run() -> list[str]:
+        turns, order = GroupLock(2), []
+
+        async def visit(owner: str, needs: int) -> None:
+            async with turns.turn(owner, needs):
+                order.append(f"{owner} in")
+                await asyncio.sleep(0.01)
+            order.append(f"{owner} out")
+
+        async with asyncio.TaskGroup() as group:
+            for owner, needs in [("draft", 1), ("target", 1), ("judge", 2), ("draft", 1)]:
+                group.create_task(visit(owner, needs))
+                await asyncio.sleep(0)
+        return order
+
+    order = asyncio.run(asyncio.wait_for(run(), 5))
+    assert order[:4] == ["draft in", "target in", "draft out", "target out"]
+    assert order[4:] == ["judge in", "judge out", "draft in", "draft out"]
+
+
+def test_an_owner_that_needs_more_than_there_is_gets_it_alone() -> None:
+    """It would wait for ever otherwise."""
+
+    async def run() -> None:
+        async with GroupLock(2).turn("large", 5):
+            pass
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+
+
+def test_who_queued_after_a_cancelled_waiter_does_not_wait_for_the_others() -> None:
+    """The one that did not fit is gone, and there is room for the next."""
+
+    async def run() -> None:
+        turns = GroupLock(2)
+        async with turns.turn("draft"):
+            large, small = (
+                asyncio.create_task(turns.turn(owner, needs).__aenter__())
+                for owner, needs in (("large", 2), ("target", 1))
+            )
+            await asyncio.sleep(0)
+            large.cancel()
+            await small
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+
+
+def test_owners_inside_never_need_more_than_there_is() -> None:
+    """Under random load with cancellations; everyone who is not cancelled is admitted in the end."""
+    rng = random.Random(2)
+    needs = {"draft": 1, "target": 1, "judge": 2, "prm": 3}
+    inside: list[str] = []
+    finished = 0
+
+    async def visit(turns: GroupLock, owner: str) -> None:
+        nonlocal finished
+        async with turns.turn(owner, needs[owner]):
+            inside.append(owner)
+            assert sum(needs[each] for each in set(inside)) <= 3
+            try:
+                await asyncio.sleep(rng.random() / 500)
+            finally:
+                inside.remove(owner)
+        finished += 1
+
+    async def run() -> int:
+        turns = GroupLock(3)
+        visits = []
+        for _ in range(300):
+            visits.append(asyncio.create_task(visit(turns, rng.choice(list(needs)))))
+            if rng.random() < 0.3:
+                rng.choice(visits).cancel()
+            await asyncio.sleep(rng.random() / 2000)
+        await asyncio.gather(*visits, return_exceptions=True)
+        return sum(each.cancelled() for each in visits)
+
+    cancelled = asyncio.run(asyncio.wait_for(run(), 30))
+    assert cancelled > 0
+    assert finished == 300 - cancelled
