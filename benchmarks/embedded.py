@@ -2,10 +2,10 @@
 
     python benchmarks/embedded.py gsm8k-test-200.jsonl --limit 60 --chunk 20
 
-The problems are solved in chunks. Each chunk is solved by every way (`--ways`), one after the other, and each chunk begins
-with another way, so that whatever else the machine does hits all ways alike. Every way has model servers of its own:
-none finds in its cache what another one has read. Beside the wall-clock, which depends on the machine's other work, the
-table gives the CPU seconds of this process.
+The problems are solved in chunks. Each chunk is solved by every way (`--ways`), one after the other, and each chunk
+begins with another way, so that whatever else the machine does hits all ways alike. Every way has model servers of its
+own: none finds in its cache what another one has read. Beside the wall-clock, which depends on the machine's other
+work, the table gives the CPU seconds of this process.
 
 Ways: `target` (the target alone, without log-probabilities), `draft` (the same with the draft), `rsd`, and `rsd-whole`
 (RSD that writes every draft step to its end). `rsd` and `rsd-whole` must decide the same; the table says where they do

@@ -29,6 +29,7 @@ from rsd_graph.data.problems import Problem, read_problems
 from rsd_graph.data.solutions import Solution, from_record, to_record
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
+from rsd_graph.protocols import generating
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.rewards.trained.embedded import combined_reward, trained_reward
 from rsd_graph.rewards.trained.file import SHIPPED
@@ -121,7 +122,8 @@ class Remembering:
         """See `StepGenerator.generate`."""
         key = (messages[-1].text, response)
         if key not in self.known:
-            (self.known[key],) = await self._model.generate(messages, response, settings=settings, n=n)
+            with generating(logprobs=True):  # whole: a step that this threshold rejects may pass another one
+                (self.known[key],) = await self._model.generate(messages, response, settings=settings, n=n)
         return [self.known[key]]
 
 

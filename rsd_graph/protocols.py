@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 from langchain_core.messages import BaseMessage
 from typing_extensions import TypedDict
@@ -88,13 +88,16 @@ def needs_logprobs(reward: object) -> bool:
     return bool(getattr(reward, "needs_logprobs", True))
 
 
-@runtime_checkable
-class BoundedReward(Protocol):
-    """A reward that can only fall while a step is being written, as the draft's confidence does."""
+Bound = Callable[[Sequence[float]], float]
+"""The highest reward in [0, 1] that a step can get whose first tokens have these log-probabilities."""
 
-    def highest_reward(self, logprobs: Sequence[float]) -> float:
-        """The highest reward in [0, 1] that a step can get whose first tokens have these log-probabilities."""
-        ...
+
+def highest_reward(reward: object) -> Bound | None:
+    """The reward's method `highest_reward`, a `Bound`; None without one.
+
+    A reward may have it if it can only fall while a step is being written, as the draft's confidence does.
+    """
+    return getattr(reward, "highest_reward", None)
 
 
 class RewardModel(Protocol):

@@ -1,13 +1,17 @@
 from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
 from rsd_graph import Generation, RSDSettings, create_rsd_graph
 from rsd_graph.decision import suffices
-from rsd_graph.protocols import BoundedReward, hopeless
-from rsd_graph.rewards.confidence import ConfidenceReward
+from rsd_graph.latency import faster
+from rsd_graph.latency.acceptance import steps_with
+from rsd_graph.protocols import highest_reward, hopeless
+from rsd_graph.rewards.confidence import ConfidenceReward, surprisal
+from rsd_graph.run_scope import Moment, RunScope
 from rsd_graph.settings import Weighting
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.graph.scripts import step, thread
@@ -26,10 +30,9 @@ class Reluctant:
 
     async def generate(self, *_: object, **__: object) -> list[Generation]:
         is_lost = hopeless.get()
-        assert is_lost is not None
         for count in range(1, len(self.logprobs)):
             self.asked += 1
-            if is_lost(self.logprobs[:count]):
+            if is_lost is not None and is_lost(self.logprobs[:count]):
                 return [Generation("to", "length", logprobs=tuple(self.logprobs[:count]), given_up=True)]
         return [Generation("to the end", "eos", logprobs=tuple(self.logprobs))]
 
@@ -40,19 +43,40 @@ class Reluctant:
     threshold=st.floats(0, 1),
     seed=st.integers(0, 50),
     index=st.integers(0, 20),
+    reward=st.builds(ConfidenceReward, intercept=st.floats(-10, 10), slope=st.floats(-5, 5)),
 )
 def test_a_step_is_given_up_only_if_it_would_be_rejected(
-    logprobs: list[float], weighting: Any, threshold: float, seed: int, index: int
+    logprobs: list[float], weighting: Any, threshold: float, seed: int, index: int, reward: ConfidenceReward
 ) -> None:
-    """Whatever the weighting and the draw: what the whole step gets is no more than what its beginning could get."""
+    """Whatever the curve, the weighting and the draw: the whole step gets no more than its beginning could get."""
     settings = RSDSettings(weighting=weighting, threshold=threshold, seed=seed)
-    reward = ConfidenceReward()
-    whole = reward.highest_reward(logprobs)
-    for size in range(1, len(logprobs)):
+    step = Generation("", "eos", logprobs=tuple(logprobs))
+    whole = reward.reward(surprisal(step))
+    for size in range(1, len(logprobs) + 1):
         highest = reward.highest_reward(logprobs[:size])
-        assert highest >= whole
-        if not suffices(Generation("", "eos"), highest, settings, index):
-            assert not suffices(Generation("", "eos"), whole, settings, index)
+        assert 1 >= highest >= whole
+        if not suffices(step, highest, settings, index):
+            assert not suffices(step, whole, settings, index)
+
+
+@pytest.mark.parametrize("wrap", [{"ahead": True}, {"warm": True}, {"gate": 0.99}, {"hedge": 0.5}])
+def test_wrappers_decide_the_same(wrap: dict[str, Any]) -> None:
+    """With each of them, a draft that may give up writes the run that it writes without."""
+    for logprobs, author in (([-0.01] * 9, "draft"), ([-2.0] * 9, "target")):
+        models = faster(
+            Reluctant(logprobs), ScriptedModel([step("better", "eos")]), ConfidenceReward(), **{"ahead": False, **wrap}
+        )
+        out = create_rsd_graph(*models).invoke({"problem": "p"}, context={"threshold": 0.7})
+        assert [each.author for each in out["steps"]] == [author]
+        bounded = highest_reward(models[2])
+        assert (bounded is None) == ("gate" in wrap)  # what a gate lets pass, no reward has judged
+
+
+def test_nothing_follows_a_step_that_was_given_up() -> None:
+    """No wrapper starts what would come after it."""
+    now = Moment(steps=[], settings=RSDSettings(), scope=RunScope())
+    assert steps_with(Generation("a", "delimiter"), now) is not None
+    assert steps_with(Generation("a", "length", given_up=True), now) is None
 
 
 def test_the_decisions_are_the_same_with_fewer_tokens() -> None:
@@ -87,8 +111,8 @@ def test_a_step_that_was_given_up_is_never_kept() -> None:
 
 def test_other_rewards_leave_the_draft_alone() -> None:
     """A reward that can rise again must see the whole step."""
-    assert isinstance(ConfidenceReward(), BoundedReward)
-    assert not isinstance(ScriptedReward([1.0]), BoundedReward)
+    assert highest_reward(ConfidenceReward()) is not None
+    assert highest_reward(ScriptedReward([1.0])) is None
     seen: list[object] = []
 
     class Looking(ScriptedModel):

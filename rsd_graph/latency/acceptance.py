@@ -20,8 +20,8 @@ def is_accepted(scores: object, now: Moment) -> bool:
 
 
 def steps_with(candidate: Generation, now: Moment) -> list[Step] | None:
-    """The steps once the draft's candidate is kept; None if the run ends with it."""
-    if candidate.finish == "eos":
+    """The steps once the draft's candidate is kept; None if the run ends with it, or it cannot be kept."""
+    if candidate.finish == "eos" or candidate.given_up:
         return None
     kept = Step(candidate.text, "draft", finish=candidate.finish, tokens=candidate.usage.completion)
     steps: Sequence[Step] = [*now.steps, kept]

@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from rsd_graph.latency.acceptance import is_accepted, steps_with
 from rsd_graph.latency.early import Anticipated, EarlyCall, only
 from rsd_graph.next_step import request
-from rsd_graph.protocols import RewardModel, StepGenerator, needs_logprobs
+from rsd_graph.protocols import Bound, RewardModel, StepGenerator, highest_reward, needs_logprobs
 from rsd_graph.run_scope import moment
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
@@ -37,6 +37,10 @@ class _AheadReward:
     @property
     def needs_logprobs(self) -> bool:
         return needs_logprobs(self.model)
+
+    @property
+    def highest_reward(self) -> Bound | None:
+        return highest_reward(self.model)
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

@@ -12,7 +12,7 @@ from rsd_graph.latency.acceptance import is_accepted
 from rsd_graph.latency.bound import checked_bound, confidence_in
 from rsd_graph.latency.early import Anticipated, EarlyCall, only
 from rsd_graph.next_step import request
-from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.protocols import Bound, RewardModel, StepGenerator, highest_reward
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.run_scope import moment
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -48,6 +48,10 @@ class _HedgedReward:
     @property
     def name(self) -> str:
         return self.model.name
+
+    @property
+    def highest_reward(self) -> Bound | None:
+        return highest_reward(self.model)
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from rsd_graph.latency.acceptance import is_accepted, steps_with
 from rsd_graph.latency.early import EarlyCall, Pace, only
 from rsd_graph.next_step import Request, request
-from rsd_graph.protocols import RewardModel, StepGenerator, needs_logprobs
+from rsd_graph.protocols import Bound, RewardModel, StepGenerator, highest_reward, needs_logprobs
 from rsd_graph.run_scope import Moment, moment
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -76,6 +76,10 @@ class _WarmReward:
     @property
     def needs_logprobs(self) -> bool:
         return needs_logprobs(self.model)
+
+    @property
+    def highest_reward(self) -> Bound | None:
+        return highest_reward(self.model)
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

@@ -1,5 +1,7 @@
-"""Lets models share what is too small for all of them: any number of requests of one model together, as many models at
-once as there is room for."""
+"""Lets models share what is too small for all of them, such as the cores.
+
+Any number of requests of one model are served together, and as many models at once as there is room for.
+"""
 
 import asyncio
 from collections import Counter, deque

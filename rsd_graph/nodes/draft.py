@@ -7,7 +7,7 @@ from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import Proposed, emit
 from rsd_graph.next_step import conversation, propose
-from rsd_graph.protocols import BoundedReward, Hopeless, RewardModel, StepGenerator, needs_logprobs
+from rsd_graph.protocols import Bound, Hopeless, RewardModel, StepGenerator, highest_reward, needs_logprobs
 from rsd_graph.question import TAKEN, read_question
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage, no_steps
@@ -21,9 +21,10 @@ def draft_node(
     Args:
         model: The cheap one.
         reward: What will score the proposal. It decides whether log-probabilities are asked for, and may know of a step
-            that it is lost before it is whole (`BoundedReward`).
+            that it is lost before it is whole (`protocols.highest_reward`).
     """
     logprobs = reward is None or needs_logprobs(reward)
+    bound = highest_reward(reward)
 
     async def draft(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         opening = _open_run(state, settings) if any(key in state for key in TAKEN) else {}
@@ -32,7 +33,7 @@ def draft_node(
             raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
         index = len(run["steps"])
         try:
-            lost = _lost(reward, settings, index) if isinstance(reward, BoundedReward) else None
+            lost = _lost(bound, settings, index) if bound else None
             generation = await propose(
                 model, "draft", run["conversation"], run["steps"], settings, logprobs=logprobs, stop_if=lost
             )
@@ -58,9 +59,9 @@ def draft_node(
     return draft
 
 
-def _lost(reward: BoundedReward, settings: RSDSettings, step: int) -> Hopeless:
+def _lost(bound: Bound, settings: RSDSettings, step: int) -> Hopeless:
     """Every weighting function rises with the reward: what the highest possible one does not pass, none does."""
-    return lambda logprobs: not accepts(reward.highest_reward(logprobs), settings, step)
+    return lambda logprobs: not accepts(bound(logprobs), settings, step)
 
 
 def _open_run(state: RSDState, settings: RSDSettings) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from rsd_graph.errors import RewardError
 from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.state import Generation, Score, Step
 
+ROUNDING = 1e-9
+"""Nats by which the sum of a step's log-probabilities may differ from the sum of a part of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceReward:
@@ -42,8 +45,10 @@ class ConfidenceReward:
         return [Score(0.0 if is_wordless(each) else self.reward(surprisal(each))) for each in candidates]
 
     def highest_reward(self, logprobs: Sequence[float]) -> float:
-        """See `BoundedReward`: each further token adds to the surprisal, and none can take from it."""
-        return self.reward(abs(sum(logprobs)))
+        """See `protocols.highest_reward`: each further token adds to the surprisal, and none can take from it."""
+        if self.slope < 0:  # a calibration by which surprise is good
+            return 1.0
+        return self.reward(max(0.0, -sum(min(0.0, value) for value in logprobs) - ROUNDING))
 
     def reward(self, surprisal: float) -> float:
         """The calibrated probability in [0, 1] that a step of this surprisal (nats, 0 or more) is right."""
