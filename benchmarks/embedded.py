@@ -142,7 +142,8 @@ async def solve_all(way: Way, problems: Sequence[Problem], in_flight: int) -> di
 
     async def solve(problem: Problem) -> dict[str, Any]:
         async with places:
-            return await way.graph.ainvoke({"problem": problem.text}, context=way.context)
+            state: dict[str, Any] = await way.graph.ainvoke({"problem": problem.text}, context=way.context)
+            return state
 
     began, cpu = time.monotonic(), time.process_time()
     states = await asyncio.gather(*map(solve, problems))

@@ -281,6 +281,8 @@ _turns = GroupLock(CORES)
 class _Running:
     """An embedded model in this process."""
 
+    places: asyncio.Semaphore
+    """One for each slot. Who waits here spends none of a step's time; in the server's queue it would."""
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     server: Any = None  # xllamacpp.Server has no type stubs
     client: LlamaCpp | None = None
@@ -310,9 +312,11 @@ class EmbeddedLlamaCpp:
     Args:
         weights: A GGUF file, or one of the models in `rsd_graph.models.weights`: `DRAFT`, `TARGET`.
         name: What to call the model; by default the file's name.
-        slots: Number of problems that it keeps in its cache and computes at once.
+        slots: Number of problems that it keeps in its cache and computes at once; more of them wait.
         context: Tokens that one problem, with its response, may have.
         threads: Threads to compute with; by default one per core.
+        timeout: Seconds that one step may take, from when it has a slot: a model in this process cannot be out of
+            reach, and how long it computes depends on what else the machine does.
         parameters: Number of the model's parameters, for the FLOPs count; known for `DRAFT` and `TARGET`.
         chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         progress: Told about a download.
@@ -326,6 +330,7 @@ class EmbeddedLlamaCpp:
         slots: int = 8,
         context: int = 4096,
         threads: int | None = None,
+        timeout: float = 3600,
         parameters: float | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
@@ -339,8 +344,9 @@ class EmbeddedLlamaCpp:
         self._slots = slots
         self._context = context
         self._threads = threads or CORES
+        self._timeout = timeout
         self._options = chat_template_kwargs
-        self._running = PerProcess(_Running)
+        self._running = PerProcess(lambda: _Running(asyncio.Semaphore(slots)))
 
     @on_background_loop
     async def generate(
@@ -348,7 +354,7 @@ class EmbeddedLlamaCpp:
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
         client = await self._started()
-        async with self.turn():
+        async with self._running.get().places, self.turn():
             return await client.generate(messages, response, settings=settings, n=n)
 
     async def start(self) -> None:
@@ -388,7 +394,10 @@ class EmbeddedLlamaCpp:
                 _loaded.get().append(self.name)
                 running.server = await in_thread(self._serve)
                 running.client = LlamaCpp(
-                    running.server.listening_address, name=self.name, chat_template_kwargs=self._options
+                    running.server.listening_address,
+                    name=self.name,
+                    timeout=self._timeout,
+                    chat_template_kwargs=self._options,
                 )
         return running.client
 

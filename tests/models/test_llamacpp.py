@@ -1,6 +1,7 @@
 """On real bytes: SmolLM2-135M in this process, and over HTTP through each of the clients."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,31 @@ def test_decisions_do_not_change_where_lost_steps_are_given_up(tiny: EmbeddedLla
     assert early["response"] == patient["response"]
     assert [step.author for step in early["steps"]] == [step.author for step in patient["steps"]]
     assert early["usage"].discarded < patient["usage"].discarded
+
+
+def test_waiting_for_a_slot_takes_no_time_of_a_step(tiny_weights: Path) -> None:
+    """Twelve steps on one slot, each of which may take as long as four: in the server's queue, most would time out."""
+    settings = RSDSettings(max_step_tokens=24, delimiter="never")
+
+    async def twelve(model: EmbeddedLlamaCpp) -> list[Generation]:
+        answers = await asyncio.gather(*(model.generate(MESSAGES, OPENING, settings=settings) for _ in range(12)))
+        return [step for (step,) in answers]
+
+    async def solve() -> list[Generation]:
+        first = EmbeddedLlamaCpp(tiny_weights, slots=1, context=512, threads=1)
+        await first.generate(MESSAGES, OPENING, settings=settings)
+        began = time.monotonic()
+        await first.generate(MESSAGES, OPENING + "three, ", settings=settings)
+        seconds = time.monotonic() - began
+        await first.aclose()
+        model = EmbeddedLlamaCpp(tiny_weights, slots=1, context=512, threads=1, timeout=4 * seconds)
+        await model.start()
+        try:
+            return await twelve(model)
+        finally:
+            await model.aclose()
+
+    assert {step.usage.completion for step in asyncio.run(solve())} == {24}
 
 
 def test_the_same_seed_repeats_a_step(tiny: EmbeddedLlamaCpp) -> None:
