@@ -1,11 +1,40 @@
-"""The graph that `langgraph dev` serves to LangGraph Studio, on the embedded default.
+"""What `langgraph dev` serves to LangGraph Studio: the solver, and an agent that embeds it, on the embedded default.
 
-Run `langgraph dev` in the repository's root. The weights are fetched and loaded by the first run, not at start-up.
+Run `langgraph dev --n-jobs-per-worker 8` in the repository's root. The weights are fetched and loaded by the first run,
+not at start-up. With `RSD_STUDIO_FAKE=1` scripted models take their place: no weights, at once.
 """
 
-from rsd_graph import create_rsd_graph
-from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
-from rsd_graph.models.weights import DRAFT, TARGET
-from rsd_graph.rewards.confidence import ConfidenceReward
+import os
+import sys
+from pathlib import Path
+from typing import Any
 
-graph = create_rsd_graph(EmbeddedLlamaCpp(DRAFT), EmbeddedLlamaCpp(TARGET), ConfidenceReward())
+from langchain_core.messages import AIMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+sys.path.insert(0, str(Path(__file__).parent))  # `langgraph dev` loads this file by its path
+
+from solve import embedded_models, fake_models
+
+from rsd_graph import create_rsd_graph
+
+
+def needs_solving(state: MessagesState) -> str:
+    """Problems go to the solver; the rest is small talk."""
+    return "solver" if any(character.isdigit() for character in state["messages"][-1].text) else "small_talk"
+
+
+def small_talk(_: MessagesState) -> dict[str, Any]:
+    """What needs no solving."""
+    return {"messages": [AIMessage("Hello! Give me a problem.")]}
+
+
+graph = create_rsd_graph(*(fake_models() if os.environ.get("RSD_STUDIO_FAKE") else embedded_models()))
+
+_agent: Any = StateGraph(MessagesState)
+_agent.add_node("solver", graph, metadata={"description": "Solves the problem step by step."})
+_agent.add_node("small_talk", small_talk, metadata={"description": "Answers what is no problem."})
+_agent.add_conditional_edges(START, needs_solving, ["solver", "small_talk"])
+_agent.add_edge("solver", END)
+_agent.add_edge("small_talk", END)
+agent = _agent.compile(name="agent")

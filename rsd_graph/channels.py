@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from langgraph.channels import DeltaChannel, EphemeralValue, LastValue
+from langgraph.channels import DeltaChannel, EphemeralValue, LastValue, UntrackedValue
 
 from rsd_graph.settings import RSDSettings, with_fields
 
@@ -30,6 +30,17 @@ class Pending(EphemeralValue[Any]):
     def update(self, values: Sequence[Any]) -> bool:
         """See LangGraph. The base class would clear the value at every superstep without a write."""
         return bool(values) and super().update([] if values[-1] is None else values)
+
+
+class Watched(UntrackedValue[Any]):
+    """Holds what the last node said of its work, for those who watch. No checkpoint stores it, and no output has it."""
+
+    def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph. The base class would keep the value after the next node."""
+        if values or not self.is_available():
+            return super().update(values)
+        self.value = type(self)(self.typ).value
+        return True
 
 
 class Packed(LastValue[T], Generic[T]):
@@ -120,9 +131,15 @@ def appended(before: Any, now: Any) -> Appended:
 
 def grown(value: Any, writes: Sequence[Any]) -> Any:
     """The value after these writes: an `Appended` extends it, and anything else, such as an edit, replaces it."""
-    for write in writes:
+    for write in map(_whole, writes):
         value = value[: write.kept] + write.new if isinstance(write, Appended) else write
     return value
+
+
+def _whole(write: Any) -> Any:
+    """A checkpointer that knows no types of ours, such as the LangGraph API's, makes a dict of an `Appended`."""
+    is_appended = isinstance(write, dict) and write.keys() == {"kept", "new"}
+    return Appended(**write) if is_appended else write
 
 
 class Growing(DeltaChannel[Any]):

@@ -16,6 +16,14 @@ from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState
 
+DESCRIPTIONS = {
+    "draft": "The cheap model proposes the next step.",
+    "score": "The process reward model scores the proposal; the edge after it compares the reward with the threshold.",
+    "target": "The expensive model rewrites a step that was not accepted.",
+    "check": "Keeps the step, and ends the run at an answer or at a limit.",
+}
+"""What each node does, as drawings and Studio show it."""
+
 
 def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
     """The edge after the reward: keep the draft's step, or have the target write it."""
@@ -52,10 +60,14 @@ def build_rsd_graph(
             it holds under the key `rsd`.
     """
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput, defaults=settings)
-    graph.add_node("draft", Node(draft_node(draft, reward), takes_input=True))
-    graph.add_node("score", Node(score_node(reward)))
-    graph.add_node("target", Node(target_node(target)))
-    graph.add_node("check", Node(check_node({"draft": draft, "target": target, "reward": reward})))
+    nodes = {
+        "draft": Node(draft_node(draft, reward), takes_input=True),
+        "score": Node(score_node(reward)),
+        "target": Node(target_node(target)),
+        "check": Node(check_node({"draft": draft, "target": target, "reward": reward})),
+    }
+    for name_of_node, node in nodes.items():
+        graph.add_node(name_of_node, node, metadata={"description": DESCRIPTIONS[name_of_node]})
     graph.add_edge(START, "draft")
     graph.add_edge("draft", "score")
     graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])

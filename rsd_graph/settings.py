@@ -1,14 +1,23 @@
 """The settings of a run: the graph's `context_schema`, which LangGraph Studio shows as a form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 Weighting = Literal["step", "constant", "clipping", "sigmoidal", "logistic"]
 
 MAX_STEPS_LIMIT = 10_000
 """Upper bound of `max_steps`, so that one fixed `recursion_limit` for LangGraph covers every run."""
+
+
+WRITE, DECIDE, END = ("draft", "target"), ("score",), ("check",)
+"""Nodes that a setting affects; Studio shows the setting beside them."""
+
+
+def _affects(*nodes: Sequence[str]) -> JsonDict:
+    return {"langgraph_nodes": [name for each in nodes for name in each]}
 
 
 class RSDSettings(BaseModel):
@@ -28,28 +37,39 @@ class RSDSettings(BaseModel):
             "Reward in [0, 1] at which a draft step is kept (the paper's delta): the minimum under `step` weighting, "
             "the midpoint under `logistic`; the other weightings do not use it."
         ),
+        json_schema_extra=_affects(DECIDE),
     )
     weighting: Weighting = Field(
         default="step",
         description="Function that maps a reward to the probability of acceptance (arXiv 2501.19324, table 1).",
+        json_schema_extra=_affects(DECIDE),
     )
     constant: float = Field(
         default=0.5,
         ge=0,
         le=1,
         description="Probability of acceptance under `constant` weighting, whatever the reward.",
+        json_schema_extra=_affects(DECIDE),
     )
     alpha: float = Field(
         default=10.0,
         gt=0,
         le=1000,
         description="Steepness of `logistic` weighting around the threshold; the other weightings do not use it.",
+        json_schema_extra=_affects(DECIDE),
     )
     delimiter: str = Field(
-        default="\n\n", min_length=1, description="Text that ends a reasoning step. The models stop at it."
+        default="\n\n",
+        min_length=1,
+        description="Text that ends a reasoning step. The models stop at it.",
+        json_schema_extra=_affects(WRITE),
     )
     max_steps: int = Field(
-        default=100, ge=1, le=MAX_STEPS_LIMIT, description="Number of reasoning steps after which the run ends."
+        default=100,
+        ge=1,
+        le=MAX_STEPS_LIMIT,
+        description="Number of reasoning steps after which the run ends.",
+        json_schema_extra=_affects(END),
     )
     max_tokens: int = Field(
         default=4096,
@@ -58,26 +78,45 @@ class RSDSettings(BaseModel):
             "Number of tokens in kept steps after which the run ends. A step whose model reports no count is taken "
             "for one token per four bytes of text."
         ),
+        json_schema_extra=_affects(END),
     )
     max_step_tokens: int = Field(
-        default=512, ge=1, description="Number of tokens after which a step is cut. The next step continues at the cut."
+        default=512,
+        ge=1,
+        description="Number of tokens after which a step is cut. The next step continues at the cut.",
+        json_schema_extra=_affects(WRITE),
     )
-    temperature: float = Field(default=0.0, ge=0, le=2, description="Sampling temperature of both models; 0 is greedy.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="Probability mass of nucleus sampling, for both models.")
+    temperature: float = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="Sampling temperature of both models; 0 is greedy.",
+        json_schema_extra=_affects(WRITE),
+    )
+    top_p: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Probability mass of nucleus sampling, for both models.",
+        json_schema_extra=_affects(WRITE),
+    )
     seed: int = Field(
         default=0,
         ge=0,
         lt=2**31,
         description="Seed of sampling and of the acceptance draws. The same seed repeats a run.",
+        json_schema_extra=_affects(WRITE, DECIDE),
     )
     system_prompt: str = Field(
         default="Please reason step by step, and put your final answer within \\boxed{}.",
         description="System message at the start of the conversation. Leave it empty for none.",
+        json_schema_extra={**_affects(WRITE), "langgraph_type": "prompt"},
     )
     neutralize_control_tokens: bool = Field(
         default=True,
         description="Whether text in the problem, the history and tool output that a tokenizer would read as a control "
         "token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
+        json_schema_extra=_affects(WRITE),
     )
 
 

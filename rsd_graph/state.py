@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, BaseMessage
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from rsd_graph.channels import GROWING, Chosen, Packed, Pending, Said
+from rsd_graph.channels import GROWING, Chosen, Packed, Pending, Said, Watched
 from rsd_graph.settings import RSDSettings
 
 Author = Literal["draft", "target", "tool"]
@@ -241,17 +241,29 @@ class RSDMessages(TypedDict):
     messages: list[AnyMessage]
 
 
-class RSDForm(BaseModel):
-    """The input of a run: a problem, with the conversation before it if there is one."""  # shown to those who call
+class Decision(TypedDict):
+    """What the graph makes of the newest proposal, for those who watch."""
 
-    # of the `TypedDict`, LangChain would require every key, with all kinds of messages
-    problem: str = Field(description="The question to answer.")
-    history: list[Any] | None = Field(
-        default=None, description="Earlier messages, oldest first, each with `role` and `content`."
-    )
+    step: int
+    """Index of the step, counted from 0."""
+    author: Author
+    proposal: str
+    reward: float | None
+    """Of the draft's proposal; None before it is scored."""
+    threshold: float
+    accepted: bool | None
+    """Whether the draft's proposal is kept; None before it is scored."""
+    why: str
 
 
-class RSDOutput(TypedDict):
+class RSDWatched(TypedDict, total=False):
+    """What those see who watch a run."""
+
+    decision: Annotated[Decision, Watched]
+    """What the node that has just run makes of the newest proposal, and why."""
+
+
+class RSDOutput(RSDWatched):
     """The output of a run."""
 
     response: Annotated[str, GROWING]

@@ -31,6 +31,11 @@ def test_only_what_is_new_is_appended() -> None:
     assert appended([1, 2], [4]) == Appended(0, [4])
 
 
+def test_a_write_that_came_back_as_json_extends_too() -> None:
+    assert grown([1, 2], [{"kept": 1, "new": [3]}]) == [1, 3]
+    assert grown("ab", [{"kept": 2, "new": "c"}]) == "abc"
+
+
 def test_a_growing_value_is_missing_before_its_first_write() -> None:
     """As every other key of the state is."""
     channel = Growing(grown, list).from_checkpoint(None)

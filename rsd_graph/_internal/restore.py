@@ -48,6 +48,7 @@ class Records(TypedDict, total=False):
     reward: Reward | None
     gated: bool
     shown: Count
+    decision: Any
 
 
 _adapter = TypeAdapter(Records)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -15,12 +15,14 @@ from pydantic import BaseModel, ValidationError
 
 from rsd_graph._internal import background
 from rsd_graph._internal.restore import edited, restored
+from rsd_graph.decision import told
 from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
+from rsd_graph.forms import RSDForm, StudioForm
 from rsd_graph.next_step import conversation
 from rsd_graph.question import KEYS, TAKEN, read_input
 from rsd_graph.run_scope import NOTHING, Moment, RunScope, at
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
-from rsd_graph.state import RSDForm, RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
+from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
 
 RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
 """More supersteps than any run can take: four nodes per step."""
@@ -95,7 +97,7 @@ class Node(Runnable[RSDState, Update]):
                 error.steps = () if taken else state["steps"]  # type: ignore[attr-defined]  # else an earlier run's
             raise
         chosen = {} if state.get("settings") == settings else {"settings": settings}
-        return {**taken, **_with_spent(scope, update, state), **chosen}
+        return {**taken, **_with_spent(scope, update, state), **chosen, **_with_decision(update, state, settings)}
 
     def invoke(
         self,
@@ -146,6 +148,14 @@ def _scope(config: RunnableConfig | None) -> RunScope:
     return scope
 
 
+def _with_decision(update: Update, state: Mapping[str, Any], settings: RSDSettings) -> Update:
+    """What the node's update makes of the proposal, for those who watch."""
+    if not update.keys() & {"proposal", "reward"}:
+        return {}
+    decision = told(cast("RSDState", {**state, **update}), settings)
+    return {} if decision is None else {"decision": decision}
+
+
 def _with_spent(scope: RunScope, update: Update, state: Mapping[str, Any]) -> Update:
     """The update, with what was spent on work that no step used. A run that stops needs no work ahead."""
     if update.get("stop"):
@@ -191,6 +201,10 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         with contextlib.closing(_scope(called)):
             async for chunk in super().astream(given, called, context=context, **kwargs):
                 yield chunk
+
+    def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:  # noqa: ARG002  # LangGraph's
+        """What Studio makes a form of: every kind of message would take 20 kB."""
+        return StudioForm.model_json_schema()
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002  # LangChain's
         """What `as_tool` asks for."""
