@@ -3,18 +3,36 @@
 START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | END
 """
 
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Checkpointer, Send
+from langgraph.types import CachePolicy, Checkpointer, RetryPolicy, Send, TimeoutPolicy, TracePolicy
+from typing_extensions import TypedDict
 
 from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
 from rsd_graph.decision import is_kept
+from rsd_graph.errors import ConfigurationError
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState
+
+
+class NodeOptions(TypedDict, total=False):
+    """What LangGraph's `add_node` takes for a node, beside the node itself; see there."""
+
+    timeout: "float | timedelta | TimeoutPolicy"
+    """Seconds that the node may take. It holds for a whole node: `timeout` of a model holds for its requests."""
+    retry_policy: RetryPolicy | Sequence[RetryPolicy]
+    """Beside the retries of requests that the clients of model servers do themselves."""
+    cache_policy: "CachePolicy[Any]"
+    """Needs a graph that is compiled with `cache=`."""
+    trace_policy: TracePolicy
+    metadata: dict[str, Any]
+
 
 DESCRIPTIONS = {
     "draft": "The cheap model proposes the next step.",
@@ -48,6 +66,7 @@ def build_rsd_graph(
     reward: RewardModel,
     *,
     settings: RSDSettings | None = None,
+    node_options: Mapping[str, NodeOptions] | None = None,
 ) -> StateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
     """The RSD state machine, uncompiled: choose checkpointer, store and interrupts yourself.
 
@@ -58,16 +77,25 @@ def build_rsd_graph(
         settings: Where a new run takes the fields from that its call's `context` does not pass; by default, the
             defaults of `RSDSettings`. Use this to configure a subgraph: a parent's context is its own, except for what
             it holds under the key `rsd`.
+        node_options: What LangGraph's `add_node` takes further, by the node's name: `{"target": {"timeout": 60}}`.
+
+    Raises:
+        ConfigurationError: `node_options` names no node of this graph.
     """
     graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput, defaults=settings)
+    given: dict[str, dict[str, Any]] = {name: {**options} for name, options in (node_options or {}).items()}
     nodes = {
         "draft": Node(draft_node(draft, reward), takes_input=True),
         "score": Node(score_node(reward)),
         "target": Node(target_node(target)),
         "check": Node(check_node({"draft": draft, "target": target, "reward": reward})),
     }
-    for name_of_node, node in nodes.items():
-        graph.add_node(name_of_node, node, metadata={"description": DESCRIPTIONS[name_of_node]})
+    for name, node in nodes.items():
+        options: dict[str, Any] = given.pop(name, {})
+        metadata = {"description": DESCRIPTIONS[name], **options.pop("metadata", {})}
+        graph.add_node(name, node, metadata=metadata, **options)
+    if given:
+        raise ConfigurationError(f"`node_options` names {', '.join(given)}; the nodes are {', '.join(nodes)}")
     graph.add_edge(START, "draft")
     graph.add_edge("draft", "score")
     graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])
@@ -82,6 +110,7 @@ def create_rsd_graph(
     reward: RewardModel,
     *,
     settings: RSDSettings | None = None,
+    node_options: Mapping[str, NodeOptions] | None = None,
     checkpointer: Checkpointer = None,
     name: str = "rsd",
 ) -> CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
@@ -92,9 +121,10 @@ def create_rsd_graph(
         target: As in `build_rsd_graph`.
         reward: As in `build_rsd_graph`.
         settings: As in `build_rsd_graph`.
+        node_options: As in `build_rsd_graph`.
         checkpointer: Where LangGraph saves the state after each node, so that a run can be resumed, forked or replayed;
             none by default.
         name: The graph's name in traces, in Studio and in a parent graph.
     """
-    graph = build_rsd_graph(draft, target, reward, settings=settings)
+    graph = build_rsd_graph(draft, target, reward, settings=settings, node_options=node_options)
     return graph.compile(checkpointer=checkpointer, name=name)

@@ -14,6 +14,7 @@ from rsd_graph.events import unshown
 from rsd_graph.protocols import Hopeless, StepGenerator, generating
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, bare, prefix
+from rsd_graph.tracing import traced
 
 BYTES_PER_TOKEN = 4
 """How long a token is taken to be where a model reports no count: about what English text comes to."""
@@ -64,16 +65,19 @@ async def propose(
         stop_if: Whether a step that begins so is lost already; see `protocols.generating`.
     """
     asked = request(role, conversation, steps, settings)
-    with unshown(), generating(logprobs=logprobs, stop_if=stop_if):
+
+    async def call() -> Generation:
         answer = model.generate(asked.messages, asked.response, settings=asked.settings)
         if not isawaitable(answer):
             raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
-        generations = await answer
-    match generations:
-        case [Generation() as generation]:
-            return _checked(generation, model.name)
-        case _:
-            raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
+        match await answer:
+            case [Generation() as generation]:
+                return _checked(generation, model.name)
+            case generations:
+                raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
+
+    with unshown(), generating(logprobs=logprobs, stop_if=stop_if):
+        return await traced(model, role, asked.messages, call, asked.settings)
 
 
 def _checked(generation: Generation, name: str) -> Generation:

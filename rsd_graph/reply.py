@@ -48,12 +48,16 @@ def reply(
 def usage_metadata(usage: Usage) -> UsageMetadata:
     """The tokens of all roles, as LangChain counts them."""
     draft, target, reward = _roles(usage).values()
-    total = draft + target + reward
+    return token_counts(draft + target + reward)
+
+
+def token_counts(usage: TokenUsage) -> UsageMetadata:
+    """Tokens, as LangChain counts them."""
     return UsageMetadata(
-        input_tokens=total.prompt,
-        output_tokens=total.completion,
-        total_tokens=total.prompt + total.completion,
-        input_token_details=InputTokenDetails(cache_read=total.cached),
+        input_tokens=usage.prompt,
+        output_tokens=usage.completion,
+        total_tokens=usage.prompt + usage.completion,
+        input_token_details=InputTokenDetails(cache_read=usage.cached),
     )
 
 

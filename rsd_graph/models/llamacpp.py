@@ -145,6 +145,9 @@ class LlamaCpp:
         retry: How long to keep asking when it does not answer.
     """
 
+    provider = "llama.cpp"
+    """What traces call it: `ls_provider`."""
+
     def __init__(
         self,
         url: str,
@@ -321,6 +324,9 @@ class EmbeddedLlamaCpp:
         chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         progress: Told about a download.
     """
+
+    provider = "llama.cpp"
+    """What traces call it: `ls_provider`."""
 
     def __init__(
         self,

@@ -185,6 +185,9 @@ class VLLM:
         retry: How long to keep asking when it does not answer.
     """
 
+    provider = "vllm"
+    """What traces call it: `ls_provider`."""
+
     def __init__(
         self,
         url: str,

@@ -5,6 +5,7 @@ from inspect import isawaitable
 from numbers import Real
 from typing import Any
 
+from langchain_core.messages import AIMessage
 from pydantic import TypeAdapter, ValidationError
 
 from rsd_graph.decision import suffices
@@ -14,6 +15,7 @@ from rsd_graph.next_step import is_blank, without_blanks
 from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Score, TokenUsage, Usage, bare
+from rsd_graph.tracing import traced
 
 _score = TypeAdapter(Score)
 
@@ -29,12 +31,16 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
         if proposal.finish != "eos" and is_blank(proposal):
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
+
+        async def call() -> Score:
+            scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
+            if not isawaitable(scores):
+                raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
+            return _checked(await scores, model.name)
+
         try:
             with unshown(), generating(logprobs=needs_logprobs(model)):  # a wrapper may have the draft write ahead
-                scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
-                if not isawaitable(scores):
-                    raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
-                verdict = _checked(await scores, model.name)
+                verdict = await traced(model, "reward", [*state["conversation"], AIMessage(proposal.text)], call)
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}

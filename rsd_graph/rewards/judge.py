@@ -40,6 +40,8 @@ class JudgeReward:
 
     needs_logprobs = False
     """It reads the steps' texts; see `protocols.needs_logprobs`."""
+    traces_itself = True
+    """LangChain reports what its chat model is asked; see `tracing`."""
 
     def __init__(
         self,
