@@ -5,8 +5,9 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,8 +25,8 @@ SCRATCH = "/scratch"
 class Backend:
     """A way to start the interpreter.
 
-    `missing` says what is not here, or nothing; `command` is the command line of an interpreter, from the limits, the
-    scratch directory and the number of the descriptor on which it answers.
+    `missing` says what is not here, or nothing; `command` is the command line of an interpreter, from the limits, what to
+    import ahead, the scratch directory and the number of the descriptor on which it answers.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Backend:
     own_files: bool
     """Whether it has a file system of its own, the scratch directory included."""
     missing: Callable[[], str]
-    command: Callable[[Limits, str, int], list[str]]
+    command: Callable[[Limits, Sequence[str], str, int], list[str]]
 
 
 def interpreter() -> str:
@@ -58,14 +59,14 @@ def readable() -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _python(limits: Limits, scratch: str, answers: int, *, landlock: bool) -> list[str]:
+def _python(limits: Limits, preload: Sequence[str], scratch: str, answers: int, *, landlock: bool) -> list[str]:
     settings = {
         "answers": answers,
         "here": str(INSIDE),
         "landlock": landlock,
         "limits": limits.rlimits(),
         "packages": packages(),
-        "preload": PACKAGES,
+        "preload": list(preload),
         "readable": [*readable(), "/dev/urandom"],
         "scratch": scratch,
         "writable": [scratch, os.devnull],
@@ -95,7 +96,7 @@ def _linux_missing() -> str:
     return ""
 
 
-def _bubblewrap(limits: Limits, _scratch: str, answers: int) -> list[str]:
+def _bubblewrap(limits: Limits, preload: Sequence[str], _scratch: str, answers: int) -> list[str]:
     binds = [part for path in [*readable(), interpreter(), str(INSIDE)] for part in ("--ro-bind", path, path)]
     devices = [part for path in (os.devnull, "/dev/urandom") for part in ("--dev-bind", path, path)]
     return [
@@ -105,7 +106,7 @@ def _bubblewrap(limits: Limits, _scratch: str, answers: int) -> list[str]:
         *binds,
         *devices,
         *("--size", str(limits.scratch), "--tmpfs", SCRATCH, "--remount-ro", "/"),
-        *_python(limits, SCRATCH, answers, landlock=False),
+        *_python(limits, preload, SCRATCH, answers, landlock=False),
     ]
 
 
@@ -122,6 +123,6 @@ BACKENDS = (
         ("Landlock", "seccomp", "limits"),
         False,
         _linux_missing,
-        lambda limits, scratch, answers: _python(limits, scratch, answers, landlock=True),
+        partial(_python, landlock=True),
     ),
 )

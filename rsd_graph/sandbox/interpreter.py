@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,9 +41,10 @@ class Interpreter:
     Args:
         backend: How to start it.
         limits: What it may use.
+        preload: Packages that it imports before it says that it is ready, if they are installed.
     """
 
-    def __init__(self, backend: Backend, limits: Limits) -> None:
+    def __init__(self, backend: Backend, limits: Limits, preload: Sequence[str] = ()) -> None:
         self._backend, self._limits = backend, limits
         self._owner = os.getpid()
         self._ready = False
@@ -51,7 +53,7 @@ class Interpreter:
         answers, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
-                backend.command(limits, self._scratch, theirs),
+                backend.command(limits, preload, self._scratch, theirs),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

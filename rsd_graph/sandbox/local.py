@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 
 from rsd_graph.errors import SandboxError
-from rsd_graph.sandbox.backends import BACKENDS, Backend
+from rsd_graph.sandbox.backends import BACKENDS, PACKAGES, Backend
 from rsd_graph.sandbox.interpreter import Interpreter
 from rsd_graph.sandbox.limits import Limits
 from rsd_graph.sandbox.protocols import Execution
@@ -27,11 +27,14 @@ class LocalSandbox:
 
     Args:
         limits: What each interpreter may use.
-        backends: Ways to start one, the first that holds is taken.
+        backends: Ways to start one; the first that holds is taken.
+        preload: Packages that are imported ahead: sympy takes longer than everything else together.
     """
 
-    def __init__(self, limits: Limits | None = None, backends: Sequence[Backend] = BACKENDS) -> None:
-        self._limits, self._backends = limits or Limits(), backends
+    def __init__(
+        self, limits: Limits | None = None, backends: Sequence[Backend] = BACKENDS, preload: Sequence[str] = PACKAGES
+    ) -> None:
+        self._limits, self._backends, self._preload = limits or Limits(), backends, preload
         self._lock = threading.Lock()
         self._begin()
         _sandboxes.add(self)
@@ -75,6 +78,7 @@ class LocalSandbox:
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
         backend = self._backend
+        _left_to_parents.append((self._spare, self._workers, self._starter))
         self._begin()
         self._backend = backend
 
@@ -95,17 +99,20 @@ class LocalSandbox:
                 return backend
         raise SandboxError(f"no sandbox protects this machine: {'; '.join(reasons)}. {REMEDY}")
 
+    def _start(self, backend: Backend) -> "Future[Interpreter]":
+        return self._starter.submit(Interpreter, backend, self._limits, self._preload)
+
     def _take(self) -> Interpreter:
         """The interpreter that was started ahead, and start the next."""
         backend = self._checked()
         with self._lock:
-            taken = self._spare or self._starter.submit(Interpreter, backend, self._limits)
-            self._spare = self._starter.submit(Interpreter, backend, self._limits)
+            taken = self._spare or self._start(backend)
+            self._spare = self._start(backend)
         interpreter = taken.result()
         if interpreter.alive:
             return interpreter
         interpreter.release()
-        return self._starter.submit(Interpreter, backend, self._limits).result()
+        return self._start(backend).result()
 
 
 class LocalSession:
@@ -176,6 +183,8 @@ class LocalSession:
 
 
 _sandboxes: "weakref.WeakSet[LocalSandbox]" = weakref.WeakSet()
+_left_to_parents: list[object] = []
+"""In a forked process: never ended here, and not warned of."""
 
 
 def _forget_all() -> None:

@@ -36,7 +36,7 @@ def main() -> None:
         length = int.from_bytes(_read(received, 4), "big")
         block = json.loads(_read(received, length))
         error = _run(block["code"], names, f"{NAME[:-1]} {count}>")
-        _send(sent, {"id": block["id"], "error": error[-MOST_ERROR:]})
+        _send(sent, {"id": block["id"], "error": _shortened(error)})
 
 
 def _move(descriptor: int) -> int:
@@ -120,6 +120,11 @@ def _described(error: BaseException) -> str:
         return "\n".join([*places, *(line.rstrip() for line in traceback.format_exception_only(error))])
     except BaseException:  # noqa: BLE001  # its own __str__ raises
         return "an exception that cannot be shown"
+
+
+def _shortened(text: str) -> str:
+    half = MOST_ERROR // 2
+    return text if len(text) <= MOST_ERROR else f"{text[:half]} … {text[-half:]}"
 
 
 def _read(descriptor: int, size: int) -> bytes:
