@@ -1,6 +1,6 @@
 """`rsd sandbox check`."""
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,7 +9,7 @@ from rsd_graph.cli.errors import FAILED, ErrorLine, exit_codes
 from rsd_graph.cli.terminal_text import say
 
 
-class Action(str, Enum):
+class Action(StrEnum):
     """What `rsd sandbox` does."""
 
     CHECK = "check"

@@ -25,8 +25,8 @@ SCRATCH = "/scratch"
 class Backend:
     """A way to start the interpreter.
 
-    `missing` says what is not here, or nothing; `command` is the command line of an interpreter, from the limits, what to
-    import ahead, the scratch directory and the number of the descriptor on which it answers.
+    `missing` says what is not here, or nothing; `command` is the command line of an interpreter, from the limits, what
+    to import ahead, the scratch directory and the number of the descriptor on which it answers.
     """
 
     name: str

@@ -113,7 +113,8 @@ class Interpreter:
         talk = _Talk(self._limits)
         try:
             answer = self._talk(len(block).to_bytes(4, "big") + block, talk, time.monotonic() + timeout)
-            if answer.get("id") != name or not isinstance(answer.get("error"), str):
+            problem = answer.get("error")
+            if answer.get("id") != name or not isinstance(problem, str):
                 raise _EndedError("the code wrote into the sandbox's own pipe")
         except TimeoutError:
             self.close()
@@ -123,7 +124,7 @@ class Interpreter:
             self.close()
             return Execution(talk.text(), f"SandboxError: {error}", restarted=True)
         self._signal(signal.SIGSTOP)  # threads that it left behind do nothing until the next block
-        return Execution(talk.text(), answer["error"].encode(errors="backslashreplace").decode())
+        return Execution(talk.text(), problem.encode(errors="backslashreplace").decode())
 
     def close(self) -> None:
         """Kill every process in there, and remove the scratch directory. From any thread, and as often as you like."""

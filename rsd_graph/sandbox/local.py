@@ -36,6 +36,8 @@ class LocalSandbox:
     ) -> None:
         self._limits, self._backends, self._preload = limits or Limits(), backends, preload
         self._lock = threading.Lock()
+        self._spare: Future[Interpreter] | None = None
+        self._backend: Backend | None = None
         self._begin()
         _sandboxes.add(self)
 
@@ -72,15 +74,12 @@ class LocalSandbox:
     def _begin(self) -> None:
         self._workers = ThreadPoolExecutor(self._limits.at_once, "rsd-sandbox")
         self._starter = ThreadPoolExecutor(1, "rsd-sandbox-start")  # interpreters end with the thread that started them
-        self._spare: Future[Interpreter] | None = None
-        self._backend: Backend | None = None
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
-        backend = self._backend
         _left_to_parents.append((self._spare, self._workers, self._starter))
+        self._spare = None
         self._begin()
-        self._backend = backend
 
     def _checked(self) -> Backend:
         with self._lock:

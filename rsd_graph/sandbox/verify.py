@@ -1,7 +1,10 @@
 """Whether the walls hold here: an interpreter tries to get out before any other code is run."""
 
 import os
+import secrets
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from rsd_graph.errors import SandboxError
 from rsd_graph.sandbox.backends import Backend
@@ -53,15 +56,15 @@ def walls(backend: Backend, limits: Limits) -> list[Wall]:
 
 
 def _tried(interpreter: Interpreter, name: str, code: str, limits: Limits) -> Wall:
-    from pathlib import Path
-
-    temporary = f"/tmp/rsd-sandbox-probe-{os.getpid()}"  # noqa: S108  # a file that must not come into being
-    values = {"home": str(Path.home()), "memory": limits.memory, "parent": os.getpid(), "temporary": temporary}
+    temporary = Path(tempfile.gettempdir(), f"rsd-sandbox-probe-{secrets.token_hex(8)}")  # must not come into being
+    values = {"home": str(Path.home()), "memory": limits.memory, "parent": os.getpid(), "temporary": str(temporary)}
     code = code.format(**values) + "\nprint('passed')"
-    ended = not interpreter.alive
-    result = interpreter.run(code, SECONDS) if not ended else None
-    if result is None or result.restarted:
-        return Wall(name, False, "the interpreter ended before it could be tried")
+    if not interpreter.alive:
+        return Wall(name, False, "not tried: an attempt before it ended the interpreter")
+    result = interpreter.run(code, SECONDS)
+    temporary.unlink(missing_ok=True)
+    if result.restarted:
+        return Wall(name, False, result.error)
     stopped = "passed" not in result.output and bool(result.error)
     return Wall(name, stopped, result.error.splitlines()[-1] if stopped else "nothing stopped it")
 

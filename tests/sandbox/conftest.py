@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from rsd_graph.errors import SandboxError
 from rsd_graph.sandbox.backends import BACKENDS, Backend
 from rsd_graph.sandbox.limits import Limits
 from rsd_graph.sandbox.local import LocalSandbox
 from rsd_graph.sandbox.verify import verify
-from rsd_graph.errors import SandboxError
 
 
 @pytest.fixture(scope="session", params=BACKENDS, ids=lambda backend: backend.name)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,7 +146,9 @@ def test_output_is_cut(backend: Backend) -> None:
     assert result.output == "é" * 100 + "\n[cut: more than 100 characters were printed]"
 
 
-def test_scratch_directories_are_removed(sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_scratch_directories_are_removed(
+    sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Whatever was written into them."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
@@ -158,7 +161,8 @@ def test_scratch_directories_are_removed(sandbox: LocalSandbox, monkeypatch: pyt
     assert not list(tmp_path.iterdir())
 
 
-def test_a_fork_has_a_sandbox_of_its_own(sandbox: LocalSandbox) -> None:
+@pytest.mark.usefixtures("sandbox")
+def test_a_fork_has_a_sandbox_of_its_own() -> None:
     """And leaves the parent's interpreters alone."""
     code = (
         "import asyncio, os, warnings\nfrom rsd_graph.sandbox import LocalSandbox\ns = LocalSandbox(preload=())\n"
@@ -175,7 +179,8 @@ def test_a_fork_has_a_sandbox_of_its_own(sandbox: LocalSandbox) -> None:
 def test_interpreters_end_with_their_parent(backend: Backend) -> None:
     """Also if it is killed in the middle of a block."""
     code = (
-        "import asyncio, sys\nfrom rsd_graph.sandbox import LocalSandbox\nfrom rsd_graph.sandbox.backends import BACKENDS\n"
+        "import asyncio, sys\nfrom rsd_graph.sandbox import LocalSandbox\n"
+        "from rsd_graph.sandbox.backends import BACKENDS\n"
         f"s = LocalSandbox(backends=[b for b in BACKENDS if b.name == {backend.name!r}], preload=())\n"
         "asyncio.run(s.run('1'))\nprint('ready', flush=True)\nasyncio.run(s.run('while True: pass', 60))"
     )
@@ -217,9 +222,9 @@ def test_nothing_runs_without_walls() -> None:
         asyncio.run(sandbox.run("print('executed')"))
 
 
-def _without_walls(limits: Limits, preload: object, scratch: str, answers: int) -> list[str]:
+def _without_walls(limits: Limits, preload: Sequence[str], scratch: str, answers: int) -> list[str]:
     """A backend whose interpreter does not lock down: as if a kernel accepted the walls and ignored them."""
-    command = next(b for b in BACKENDS if b.name == "landlock").command(limits, (), scratch, answers)
+    command = next(b for b in BACKENDS if b.name == "landlock").command(limits, preload, scratch, answers)
     code = "import sys; sys.argv = sys.argv[1:]\n"
     code += "source = open(sys.argv[0]).read().replace('_lock_down(settings, sent)\\n', 'pass\\n', 1)\n"
     code += "exec(compile(source, 'child', 'exec'))"

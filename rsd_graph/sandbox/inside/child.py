@@ -1,7 +1,7 @@
 """The interpreter inside: it builds its walls, says so, and runs one block of code after the other.
 
-Started by path, with its settings as JSON in the first argument. Blocks arrive on a pipe, each as four bytes of length and
-JSON; an answer goes the same way back on another. What is printed goes out as it is, on file descriptor 1.
+Started by path, with its settings as JSON in the first argument. Blocks arrive on a pipe, each as four bytes of length
+and JSON; an answer goes the same way back on another. What is printed goes out as it is, on file descriptor 1.
 """
 
 import ast
@@ -11,6 +11,7 @@ import linecache
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 NAME = "<code>"
@@ -26,10 +27,8 @@ def main() -> None:
     _lock_down(settings, sent)
     sys.path.extend(settings["packages"])
     for module in settings["preload"]:
-        try:
+        with suppress(ImportError):
             __import__(module)
-        except ImportError:
-            pass
     _send(sent, {"ready": True})
     names: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
     for count in range(1, 1 << 62):
@@ -54,9 +53,7 @@ def _lock_down(settings: dict[str, Any], sent: int) -> None:
 
     try:
         os.chdir(settings["scratch"])
-        walls.lock_down(
-            settings["limits"], settings["readable"], settings["writable"], landlock=settings["landlock"]
-        )
+        walls.lock_down(settings["limits"], settings["readable"], settings["writable"], landlock=settings["landlock"])
     except OSError as error:
         _send(sent, {"ready": False, "error": str(error)})
         raise
@@ -99,9 +96,11 @@ def _run(code: str, names: dict[str, Any], name: str) -> str:
 def _value(code: str, names: dict[str, Any], name: str) -> Any:
     """Of the last statement, if it is an expression."""
     tree = ast.parse(code, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     exec(compile(tree, name, "exec"), names)  # noqa: S102  # the purpose of the sandbox
-    if last is None:
+    if not isinstance(last, ast.Expr):
         return None
     return eval(compile(ast.Expression(last.value), name, "eval"), names)  # noqa: S307
 

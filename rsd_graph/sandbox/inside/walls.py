@@ -1,7 +1,7 @@
 """The walls that a process builds around itself: Landlock, seccomp, limits, no capabilities.
 
-Standard library only: this runs inside, before anything else is imported. None can be taken down again; threads that are
-started later stand behind them too. Numbers are Linux's, for x86-64.
+Standard library only: this runs inside, before anything else is imported. None can be taken down again; threads that
+are started later stand behind them too. Numbers are Linux's, for x86-64.
 """
 
 import ctypes
