@@ -10,7 +10,7 @@ from rsd_graph.sandbox.backends import BACKENDS
 from rsd_graph.sandbox.local import LocalSandbox
 from rsd_graph.sandbox.protocols import Execution
 
-SECONDS = 0.6
+SECONDS = 0.4
 """For attempts that never end."""
 
 LIBC = "import ctypes; c = ctypes.CDLL(None, use_errno=True)\n"

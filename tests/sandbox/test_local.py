@@ -161,7 +161,6 @@ def test_scratch_directories_are_removed(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("sandbox")
 def test_a_fork_has_a_sandbox_of_its_own() -> None:
     """And leaves the parent's interpreters alone."""
     code = (

@@ -20,6 +20,8 @@ LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 READ = 1 << 2 | 1 << 3  # files and directories
 TRUNCATE = 1 << 14  # from version 3
 WRITE = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8  # files; remove files, directories; make directories, files
+ENOUGH = 3
+"""Landlock's version from which it alone protects files: before, what may be read could be truncated."""
 RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 """How many rights on files Landlock knows, by its version; 16 from version 5."""
 
@@ -61,7 +63,7 @@ def lock_down(limits: dict[str, int], readable: Iterable[str], writable: Iterabl
         limits: The rlimits by name, such as `AS`; soft and hard alike.
         readable: Files and folders that may be read.
         writable: Files and folders that may be changed too.
-        landlock: Whether to fail where Landlock is missing.
+        landlock: Whether to fail where Landlock is missing or too old.
 
     Returns:
         Landlock's version; 0 if the kernel has none.
@@ -72,10 +74,13 @@ def lock_down(limits: dict[str, int], readable: Iterable[str], writable: Iterabl
     _call(LIBC.prctl, PR_SET_PDEATHSIG, 9, 0, 0, 0)
     _call(LIBC.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     version = int(LIBC.syscall(LANDLOCK_CREATE, None, 0, 1))
+    if landlock and version < ENOUGH:
+        message = (
+            f"Landlock's version is {max(version, 0)}, and {ENOUGH} is needed (Linux 6.2, `landlock` among its `lsm`)"
+        )
+        raise OSError(errno.ENOSYS, message)
     if version > 0:
         _restrict_files(version, readable, writable)
-    elif landlock:
-        raise OSError(errno.ENOSYS, "this kernel has no Landlock (Linux 5.13, and `landlock` among its `lsm`)")
     _drop_capabilities()
     for name, limit in limits.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
