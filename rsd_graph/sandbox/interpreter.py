@@ -49,7 +49,7 @@ class Interpreter:
         self._owner = os.getpid()
         self._ready = False
         self._dying = threading.Lock()
-        self._scratch = tempfile.mkdtemp(prefix="rsd-sandbox-")
+        self._scratch = "" if backend.own_files else tempfile.mkdtemp(prefix="rsd-sandbox-")
         answers, theirs = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -65,7 +65,7 @@ class Interpreter:
             )
         except BaseException:
             os.close(answers)
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._remove_scratch()
             raise
         finally:
             os.close(theirs)
@@ -133,7 +133,7 @@ class Interpreter:
         with self._dying:
             self._signal(signal.SIGKILL)
             self._process.wait()
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._remove_scratch()
 
     def release(self) -> None:
         """Close the pipes too: only when no thread uses them any more."""
@@ -144,6 +144,10 @@ class Interpreter:
         if self._answers >= 0:
             os.close(self._answers)
             self._answers = -1
+
+    def _remove_scratch(self) -> None:
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _signal(self, number: int) -> None:
         if self._process.returncode is None:
