@@ -11,6 +11,7 @@
     │   │   └── ModelUnavailableError   a temporary HTTP error: 429, 500, 502 to 504
     │   └── ContextOverflowError    the prompt is longer than the model's context
     ├── RewardError                 a reward is missing, NaN or outside [0, 1]
+    ├── SandboxError                no sandbox protects this machine, so code was not executed
     ├── ServingError                a model server does not start, or does not stay up
     └── WeightsError                model weights cannot be found, downloaded or stored
         └── ChecksumError           model weights do not have the expected SHA-256
@@ -98,6 +99,10 @@ class ContextOverflowError(ModelError):
 
 class RewardError(RSDError):
     """A reward model gave no reward, NaN, or a number outside [0, 1]."""
+
+
+class SandboxError(RSDError):
+    """No sandbox protects this machine, so code was not executed."""
 
 
 class ServingError(RSDError):

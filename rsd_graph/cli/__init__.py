@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rsd_graph.cli import evaluate_reward, export_reward, gateway, serve, solve, train_reward
+from rsd_graph.cli import evaluate_reward, export_reward, gateway, sandbox, serve, solve, train_reward
 from rsd_graph.cli.commands import Commands
 
 app = typer.Typer(
@@ -41,5 +41,6 @@ for command in (
     train_reward.train_reward,
     evaluate_reward.evaluate_reward,
     export_reward.export_reward,
+    sandbox.sandbox,
 ):
     app.command(help=reflowed(command.__doc__ or ""))(command)

@@ -28,6 +28,7 @@ OPTIONS = {
         "--layers", "--epochs", "--temperature", "--max-tokens", "--seed", "--work", "--config",
     },
     "export-reward": {"reward", "folder", "--weights"},
+    "sandbox": {"action"},
 }  # fmt: skip
 
 

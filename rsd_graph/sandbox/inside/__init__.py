@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: started by path, with the standard library only."""
