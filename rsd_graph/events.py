@@ -9,7 +9,7 @@ event of a run is `finished`. From a graph embedded in a parent, they arrive onl
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NotRequired
+from typing import Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables.config import var_child_runnable_config
@@ -22,17 +22,19 @@ from rsd_graph.state import Author, Finish, Stop
 
 
 class Proposed(TypedDict):
-    """The draft has written a candidate for step `step` (counted from 0).
-
-    `given_up` is there, and true, if it stopped in the middle because the candidate could no longer be kept.
-    """
+    """The draft has written a candidate for step `step` (counted from 0)."""
 
     event: Literal["proposed"]
     step: int
     text: str
     finish: Finish
     tokens: int
-    given_up: NotRequired[bool]
+
+
+class GivenUp(Proposed):
+    """The draft has begun a candidate, and stopped in the middle because it could no longer be kept."""
+
+    given_up: Literal[True]
 
 
 class Scored(TypedDict):

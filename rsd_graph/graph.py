@@ -18,7 +18,7 @@ from rsd_graph.errors import ConfigurationError
 from rsd_graph.nodes import check_node, draft_node, score_node, target_node
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState
+from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState, RSDWatched
 
 
 class NodeOptions(TypedDict, total=False):
@@ -82,7 +82,7 @@ def build_rsd_graph(
     Raises:
         ConfigurationError: `node_options` names no node of this graph.
     """
-    graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDOutput, defaults=settings)
+    graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDWatched, defaults=settings)
     given: dict[str, dict[str, Any]] = {name: {**options} for name, options in (node_options or {}).items()}
     nodes = {
         "draft": Node(draft_node(draft, reward), takes_input=True),

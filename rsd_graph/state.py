@@ -256,14 +256,7 @@ class Decision(TypedDict):
     why: str
 
 
-class RSDWatched(TypedDict, total=False):
-    """What those see who watch a run."""
-
-    decision: Annotated[Decision, Watched]
-    """What the node that has just run makes of the newest proposal, and why."""
-
-
-class RSDOutput(RSDWatched):
+class RSDOutput(TypedDict):
     """The output of a run."""
 
     response: Annotated[str, GROWING]
@@ -278,7 +271,14 @@ class RSDOutput(RSDWatched):
     """The input's messages, if it brought any, and at the end of the run the response as one `AIMessage`."""
 
 
-class RSDState(RSDInput, RSDOutput):  # type: ignore[misc]  # `messages` are in both
+class RSDWatched(RSDOutput, total=False):
+    """What those see who watch a run: its output as it grows, and what becomes of each proposal."""
+
+    decision: Annotated[Decision, Watched]
+    """What the node that has just run makes of the newest proposal, and why. No checkpoint holds it."""
+
+
+class RSDState(RSDInput, RSDWatched):  # type: ignore[misc]  # `messages` are in both
     """Everything that passes between the nodes."""
 
     settings: Annotated[RSDSettings, Chosen]

@@ -1,7 +1,10 @@
+import json
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -85,3 +88,38 @@ def _healthy(url: str) -> bool:
     except httpx2.ConnectError:
         time.sleep(0.05)
         return False
+
+
+def test_a_reward_of_ones_own_checks_arithmetic() -> None:
+    """A wrong equation is rejected whatever the other reward says; of a chain of signs, it says nothing."""
+    assert lines_of("custom_reward.py")[0] == "target (draft's reward 0.31): In May she sold 48 / 2 = 24."
+    own = loaded("custom_reward").has_wrong_equation
+    assert all(own(text) for text in ("12 * 15 = 170", "so 1,000 - 1 = 998.", "4 / 0 = 0", "10 / 3 = 3.4"))
+    assert not any(own(text) for text in ("12 * 15 = 180", "10 / 3 = 3.33", "2 + 3 = 1 + 4", "x = 3", "1 + 2 + 3"))
+
+
+def test_a_batch_survives_a_problem_that_cannot_be_solved(tmp_path: Path) -> None:
+    """What an actor of the Ray job does with a batch, without Ray; and which problems the next job still has."""
+    batch = loaded("ray_batch")
+    solver = batch.Solver(fake=True)
+    solved = solver({"id": [1, 2, 3], "problem": ["2 + 3?", "  ", "4 + 5?"]})
+    assert solved["id"] == [1, 2, 3]
+    assert solved["answer"] == ["72", None, "72"]
+    assert "non-empty text" in solved["error"][1]
+    again = solver({"id": [4], "problem": ["6 + 7?"]})
+    assert (again["answer"], again["error"]) == (["72"], [None])
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text("".join(json.dumps({"id": number, "problem": "p"}) + "\n" for number in range(1, 6)))
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    (answers / "part.json").write_text("".join(json.dumps({"id": number}) + "\n" for number in solved["id"]))
+    assert [row["id"] for row in batch.unsolved(problems, answers)] == [4, 5]
+
+
+def loaded(example: str) -> Any:
+    """The example as a module."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return import_module(example)
+    finally:
+        sys.path.pop(0)

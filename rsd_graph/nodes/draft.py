@@ -5,7 +5,7 @@ from typing import Any
 
 from rsd_graph.acceptance import accepts
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
-from rsd_graph.events import Proposed, emit
+from rsd_graph.events import GivenUp, Proposed, emit
 from rsd_graph.next_step import conversation, propose
 from rsd_graph.protocols import Bound, Hopeless, RewardModel, StepGenerator, highest_reward, needs_logprobs
 from rsd_graph.question import TAKEN, read_question
@@ -46,7 +46,8 @@ def draft_node(
             "finish": generation.finish,
             "tokens": generation.usage.completion,
         }
-        emit({**proposed, "given_up": True} if generation.given_up else proposed)
+        given_up: GivenUp = {**proposed, "given_up": True}
+        emit(given_up if generation.given_up else proposed)
         question = generation.usage.prompt if index == 0 else 0
         return {
             **opening,
