@@ -1,0 +1,217 @@
+"""How models write code that is to be run, and how they expect to see its output: one row a format.
+
+- `fenced`: Qwen2.5-Math, ToRA, Numina. Run as Qwen's own evaluation does (`evaluation/math_eval.py` in
+  https://github.com/QwenLM/Qwen2.5-Math).
+- `openmath`, `llm-code`, `llama3`, `gpt-oss`: as the code tags of NVIDIA's NeMo-Skills have them
+  (https://github.com/NVIDIA/NeMo-Skills, `nemo_skills/prompt/code_tags`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rsd_graph.errors import ConfigurationError
+
+AUTO = "auto"
+"""The format of the model, told by its name."""
+
+FENCE = "```"
+OPENING = "```python"
+
+PROMPT = (
+    "Please integrate natural language reasoning with programs to solve the problem above, and put your final answer "
+    "within \\boxed{}."
+)
+"""What Qwen2.5-Math is asked for tool-integrated reasoning."""
+
+
+class ToolFormat(Protocol):
+    """How a model's text holds code."""
+
+    @property
+    def names(self) -> str:
+        """Regular expression for the names of its models; case is ignored."""
+        ...
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Texts, beside the step delimiter, at which the model must stop."""
+        ...
+
+    @property
+    def shows_control_tokens(self) -> bool:
+        """Whether the model marks code with control tokens, which servers leave out of the text unless asked."""
+        ...
+
+    def is_open(self, text: str) -> bool:
+        """Whether the text ends inside code, where a blank line ends no step.
+
+        Args:
+            text: What the models have written since the last output.
+        """
+        ...
+
+    def code(self, text: str, *, ended: bool) -> str | None:
+        """The code that the text asks to run; None if it asks for none.
+
+        Args:
+            text: As for `is_open`.
+            ended: Whether the model has ended its turn there.
+        """
+        ...
+
+    def answer(self, output: str) -> str:
+        """What follows the code: its output, as the model expects to read it. Nothing in the output ends it early."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A Markdown block of Python, followed by a block called `output`."""
+
+    names: str = r"qwen|tora|numina|mathstral|deepseek|llemma"
+    stops: tuple[str, ...] = ("```output",)
+    shows_control_tokens: bool = False
+
+    def is_open(self, text: str) -> bool:
+        """See `ToolFormat`. A block of any language counts."""
+        is_open = False
+        for line in text.split("\n"):
+            if _opens(line):
+                is_open = True
+            elif line.startswith(FENCE):
+                is_open = not is_open
+        return is_open
+
+    def code(self, text: str, *, ended: bool) -> str | None:  # noqa: ARG002  # a fence may come anywhere
+        """See `ToolFormat`: the last block of Python, if a fence ends the text and no answer stands in it."""
+        if "boxed" in text or not text.rstrip().endswith(FENCE):
+            return None
+        block: list[str] | None = None
+        code: list[str] | None = None
+        for line in text.rstrip().split("\n"):
+            if _opens(line):
+                block = code = []
+            elif line.startswith(FENCE):
+                block = None
+            elif block is not None:
+                block.append(line)
+        return None if code is None or block is not None else "\n".join(code)
+
+    def answer(self, output: str) -> str:
+        """See `ToolFormat`."""
+        return f"\n```output\n{output.replace(FENCE, _broken(FENCE))}\n```\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """Code between an opening and a closing mark."""
+
+    names: str
+    opening: str
+    closing: str
+    output: str
+    """What follows the code, with `{}` where its output belongs."""
+    stops: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    """What may not stand in an output, beside the marks of the code: it would end the output."""
+    shows_control_tokens: bool = False
+    ends_turn: bool = False
+    """Whether the closing mark is a control token that ends the model's turn, and so is no part of its text."""
+
+    def is_open(self, text: str) -> bool:
+        """See `ToolFormat`."""
+        _, opened, rest = text.rpartition(self.opening)
+        return bool(opened) and self.closing not in rest
+
+    def code(self, text: str, *, ended: bool) -> str | None:
+        """See `ToolFormat`: the last block, if nothing follows it and no answer stands before it."""
+        before, opened, rest = text.rpartition(self.opening)
+        code, closed, after = rest.partition(self.closing)
+        is_whole = ended if self.ends_turn else bool(closed)
+        return code.strip("\n") if opened and is_whole and not after.strip() and "boxed" not in before else None
+
+    def answer(self, output: str) -> str:
+        """See `ToolFormat`."""
+        for mark in (self.opening, self.closing, *self.marks):
+            output = output.replace(mark, _broken(mark))
+        return self.output.replace("{}", output)
+
+
+FORMATS: dict[str, ToolFormat] = {
+    "fenced": Fenced(),
+    "openmath": Tagged(
+        names=r"openmath-nemotron",
+        opening="<tool_call>",
+        closing="</tool_call>",
+        output="\n```output\n{}\n```\n",
+        stops=("```output",),
+        marks=(FENCE,),
+    ),
+    "llm-code": Tagged(
+        names=r"openmath-(codellama|mistral|llama)",
+        opening="<llm-code>",
+        closing="</llm-code>",
+        output="\n<llm-code-output>\n{}\n</llm-code-output>\n",
+        stops=("<llm-code-output>",),
+        marks=("<llm-code-output>", "</llm-code-output>"),
+    ),
+    "llama3": Tagged(
+        names=r"llama-?3",
+        opening="<|python_tag|>",
+        closing="<|eom_id|>",
+        output="<|eom_id|><|start_header_id|>ipython<|end_header_id|>\n\ncompleted\n[stdout]\n{}\n[/stdout]<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        marks=("[/stdout]",),
+        shows_control_tokens=True,
+        ends_turn=True,
+    ),
+    "gpt-oss": Tagged(
+        names=r"gpt-?oss",
+        opening="to=python code<|message|>",
+        closing="<|call|>",
+        output="<|call|><|start|>python to=assistant<|channel|>analysis<|message|>{}<|end|><|start|>assistant",
+        marks=("<|end|>",),
+        shows_control_tokens=True,
+        ends_turn=True,
+    ),
+}
+"""All formats by name."""
+
+DEFAULT = "fenced"
+
+
+def format_of(names: Sequence[str]) -> str:
+    """The format of the first of these models whose name tells it; `fenced` for names that tell nothing."""
+    special_first = [name for name in FORMATS if name != DEFAULT]
+    for model in names:
+        for name in special_first:
+            if re.search(FORMATS[name].names, model, re.IGNORECASE):
+                return name
+    return DEFAULT
+
+
+def tool_format(name: str, models: Sequence[str]) -> ToolFormat:
+    """The format of this name, or with `auto` that of the models.
+
+    Args:
+        name: One of `FORMATS`, or `auto`.
+        models: Names of the models that write, the one that counts first.
+
+    Raises:
+        ConfigurationError: there is no such format.
+    """
+    known = format_of(models) if name == AUTO else name
+    if known not in FORMATS:
+        raise ConfigurationError(f"there is no tool format {name!r}; known are {AUTO}, {', '.join(FORMATS)}")
+    return FORMATS[known]
+
+
+def _opens(line: str) -> bool:
+    return line.startswith(OPENING) or line.endswith(OPENING)
+
+
+def _broken(mark: str) -> str:
+    """The mark with a zero-width space after its first character: it reads the same, and is none any more."""
+    return f"{mark[0]}\u200b{mark[1:]}"
