@@ -1,6 +1,6 @@
 """The state machine.
 
-START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | END
+START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | tool | END;  tool -> check
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,13 @@ from typing_extensions import TypedDict
 from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
 from rsd_graph.decision import is_kept
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.nodes import check_node, draft_node, score_node, target_node
+from rsd_graph.nodes import check_node, draft_node, score_node, target_node, tool_node
+from rsd_graph.nodes.tool import Runner
 from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.sandbox import Sandbox
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState, RSDWatched
+from rsd_graph.tools.formats import chooser
 
 
 class NodeOptions(TypedDict, total=False):
@@ -39,6 +42,7 @@ DESCRIPTIONS = {
     "score": "The process reward model scores the proposal; the edge after it compares the reward with the threshold.",
     "target": "The expensive model rewrites a step that was not accepted.",
     "check": "Keeps the step, and ends the run at an answer or at a limit.",
+    "tool": "Runs the code that a kept step asks to run; its output follows as a step.",
 }
 """What each node does, as drawings and Studio show it."""
 
@@ -50,14 +54,16 @@ def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
     return "check" if is_kept(state, state["settings"]) else "target"  # a blank proposal is not scored, and not kept
 
 
-def go_on_or_end(state: RSDState) -> Literal["draft", "__end__"] | Send:
-    """Write the next step, unless the run has a reason to stop.
+def go_on_or_end(state: RSDState) -> Literal["draft", "tool", "__end__"] | Send:
+    """Write the next step, unless the run has a reason to stop, or code waits to be run.
 
     A proposal that `check` has left is no longer accepted: the run was forked after `score`, with another threshold.
     """
     if state["proposal"]:
         return Send("target", state)
-    return "__end__" if state["stop"] else "draft"
+    if state["stop"]:
+        return "__end__"
+    return "tool" if state.get("code") is not None else "draft"
 
 
 def build_rsd_graph(
@@ -67,6 +73,7 @@ def build_rsd_graph(
     *,
     settings: RSDSettings | None = None,
     node_options: Mapping[str, NodeOptions] | None = None,
+    sandbox: Sandbox | None = None,
 ) -> StateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
     """The RSD state machine, uncompiled: choose checkpointer, store and interrupts yourself.
 
@@ -77,18 +84,28 @@ def build_rsd_graph(
         settings: Where a new run takes the fields from that its call's `context` does not pass; by default, the
             defaults of `RSDSettings`. Use this to configure a subgraph: a parent's context is its own, except for what
             it holds under the key `rsd`.
+        sandbox: Where code is run if the setting `tools` says so; by default behind this machine's own walls.
         node_options: What LangGraph's `add_node` takes further, by the node's name: `{"target": {"timeout": 60}}`.
 
     Raises:
         ConfigurationError: `node_options` names no node of this graph.
     """
-    graph = RSDStateGraph(RSDState, RSDSettings, input_schema=RSDInput, output_schema=RSDWatched, defaults=settings)
+    graph = RSDStateGraph(
+        RSDState,
+        RSDSettings,
+        input_schema=RSDInput,
+        output_schema=RSDWatched,
+        defaults=settings,
+        runs_code=sandbox is not None,
+    )
     given: dict[str, dict[str, Any]] = {name: {**options} for name, options in (node_options or {}).items()}
+    choose, runner = chooser(target, draft), Runner(sandbox)
     nodes = {
-        "draft": Node(draft_node(draft, reward), takes_input=True),
-        "score": Node(score_node(reward)),
-        "target": Node(target_node(target)),
-        "check": Node(check_node({"draft": draft, "target": target, "reward": reward})),
+        "draft": Node(draft_node(draft, reward, choose), takes_input=True),
+        "score": Node(score_node(reward, choose, runner)),
+        "target": Node(target_node(target, choose)),
+        "check": Node(check_node({"draft": draft, "target": target, "reward": reward}, choose)),
+        "tool": Node(tool_node(choose, runner)),
     }
     for name, node in nodes.items():
         options: dict[str, Any] = given.pop(name, {})
@@ -100,7 +117,8 @@ def build_rsd_graph(
     graph.add_edge("draft", "score")
     graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])
     graph.add_edge("target", "check")
-    graph.add_conditional_edges("check", Router(go_on_or_end), ["draft", END])
+    graph.add_conditional_edges("check", Router(go_on_or_end), ["draft", "tool", END])
+    graph.add_edge("tool", "check")
     return graph
 
 
@@ -111,6 +129,7 @@ def create_rsd_graph(
     *,
     settings: RSDSettings | None = None,
     node_options: Mapping[str, NodeOptions] | None = None,
+    sandbox: Sandbox | None = None,
     checkpointer: Checkpointer = None,
     name: str = "rsd",
 ) -> CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
@@ -122,9 +141,10 @@ def create_rsd_graph(
         reward: As in `build_rsd_graph`.
         settings: As in `build_rsd_graph`.
         node_options: As in `build_rsd_graph`.
+        sandbox: As in `build_rsd_graph`.
         checkpointer: Where LangGraph saves the state after each node, so that a run can be resumed, forked or replayed;
             none by default.
         name: The graph's name in traces, in Studio and in a parent graph.
     """
-    graph = build_rsd_graph(draft, target, reward, settings=settings, node_options=node_options)
+    graph = build_rsd_graph(draft, target, reward, settings=settings, node_options=node_options, sandbox=sandbox)
     return graph.compile(checkpointer=checkpointer, name=name)

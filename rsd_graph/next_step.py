@@ -11,9 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from rsd_graph.control_tokens import neutralize_messages
 from rsd_graph.errors import ModelError, describe
 from rsd_graph.events import unshown
-from rsd_graph.protocols import Hopeless, StepGenerator, generating
+from rsd_graph.protocols import Hopeless, StepGenerator, generating, stopping_at
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, bare, prefix
+from rsd_graph.tools.blocks import since_output, whole_blocks
+from rsd_graph.tools.formats import PROMPT, ToolFormat
 from rsd_graph.tracing import traced
 
 BYTES_PER_TOKEN = 4
@@ -52,6 +54,7 @@ async def propose(
     *,
     logprobs: bool = True,
     stop_if: Hopeless | None = None,
+    tools: ToolFormat | None = None,
 ) -> Generation:
     """Have the model write the step after `steps`, within the tokens that the run has left.
 
@@ -63,11 +66,14 @@ async def propose(
         settings: Of the run.
         logprobs: Whether its log-probabilities will be read.
         stop_if: Whether a step that begins so is lost already; see `protocols.generating`.
+        tools: How the model writes code, if code is run.
     """
     asked = request(role, conversation, steps, settings)
 
-    async def call() -> Generation:
-        answer = model.generate(asked.messages, asked.response, settings=asked.settings)
+    async def ask(begun: str, limit: int) -> Generation:
+        """Have the model write on after what it has begun of the step."""
+        own = asked.settings.model_copy(update={"max_step_tokens": limit}) if begun else asked.settings
+        answer = model.generate(asked.messages, asked.response + begun, settings=own)
         if not isawaitable(answer):
             raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
         match await answer:
@@ -75,6 +81,13 @@ async def propose(
                 return _checked(generation, model.name)
             case generations:
                 raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
+
+    async def call() -> Generation:
+        limit = asked.settings.max_step_tokens
+        if tools is None:
+            return await ask("", limit)
+        with stopping_at(tools.stops, show_control_tokens=tools.shows_control_tokens):
+            return await whole_blocks(ask, since_output(steps, settings.delimiter), tools, settings.delimiter, limit)
 
     with unshown(), generating(logprobs=logprobs, stop_if=stop_if):
         return await traced(model, role, asked.messages, call, asked.settings)
@@ -102,8 +115,11 @@ def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMess
     if settings.neutralize_control_tokens:
         asked = neutralize_messages(asked)
     rules = [message for message in asked if isinstance(message, SystemMessage)]
-    if settings.system_prompt:
-        rules.insert(0, SystemMessage(settings.system_prompt))
+    prompt = settings.system_prompt
+    if settings.tools != "off" and prompt == RSDSettings.model_fields["system_prompt"].default:
+        prompt = PROMPT  # the usual one says nothing of programs
+    if prompt:
+        rules.insert(0, SystemMessage(prompt))
     system = [SystemMessage("\n\n".join(rule.text for rule in rules))] if len(rules) > 1 else rules
     return [*system, *(message for message in asked if not isinstance(message, SystemMessage))]
 

@@ -67,6 +67,25 @@ hopeless: ContextVar[Hopeless | None] = ContextVar("hopeless", default=None)
 """A model that streams may ask it after each token, and stop there: the rest of the step would be thrown away."""
 
 
+further_stops: ContextVar[tuple[str, ...]] = ContextVar("further_stops", default=())
+"""Texts at which a model stops, beside the step delimiter. The step ends there as at the delimiter, without the text. A
+model that does not look here writes on, and what is too much is cut off."""
+
+control_tokens_shown: ContextVar[bool] = ContextVar("control_tokens_shown", default=False)
+"""Whether control tokens belong to the text that a model returns: some formats mark code with them."""
+
+
+@contextmanager
+def stopping_at(stops: Sequence[str], *, show_control_tokens: bool = False) -> Iterator[None]:
+    """Let the models that are called in this block stop at these texts too."""
+    stopping, shown = further_stops.set(tuple(stops)), control_tokens_shown.set(show_control_tokens)
+    try:
+        yield
+    finally:
+        further_stops.reset(stopping)
+        control_tokens_shown.reset(shown)
+
+
 @contextmanager
 def generating(*, logprobs: bool, stop_if: Hopeless | None = None) -> Iterator[None]:
     """Tell the models that are called in this block what becomes of their steps.

@@ -112,6 +112,30 @@ class RSDSettings(BaseModel):
         description="System message at the start of the conversation. Leave it empty for none.",
         json_schema_extra={**_affects(WRITE), "langgraph_type": "prompt"},
     )
+    tools: Literal["off", "python"] = Field(
+        default="off",
+        description="Whether Python that a step asks to run is run in the sandbox, and its output follows the step.",
+        json_schema_extra=_affects(WRITE, ("tool",)),
+    )
+    tool_format: Literal["auto", "fenced", "openmath", "llm-code", "llama3", "gpt-oss"] = Field(
+        default="auto",
+        description="How the models write code and read its output; `auto` goes by the target's name, then by the "
+        "draft's.",
+        json_schema_extra=_affects(WRITE, ("tool",)),
+    )
+    tool_timeout: float = Field(
+        default=5.0,
+        gt=0,
+        le=600,
+        description="Seconds that one block of code may run.",
+        json_schema_extra=_affects(("tool",)),
+    )
+    tools_before_score: bool = Field(
+        default=False,
+        description="Whether the draft's code runs before its step is scored, so that the reward sees the output. "
+        "Otherwise code runs only in a step that is kept.",
+        json_schema_extra=_affects(DECIDE, ("tool",)),
+    )
     neutralize_control_tokens: bool = Field(
         default=True,
         description="Whether text in the problem, the history and tool output that a tokenizer would read as a control "

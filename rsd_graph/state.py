@@ -193,12 +193,24 @@ def bare(record: Generation | Score | TokenUsage) -> dict[str, Any]:
 
 def join_steps(steps: Sequence[Step], delimiter: str) -> str:
     """The response made of these steps: joined by the delimiter, except after a step cut by a token limit."""
-    return prefix(steps, delimiter).removesuffix(delimiter if steps and steps[-1].finish != "length" else "")
+    if not steps or steps[-1].finish == "length" or steps[-1].author == "tool":
+        return prefix(steps, delimiter)
+    return prefix(steps, delimiter).removesuffix(delimiter)
 
 
 def prefix(steps: Sequence[Step], delimiter: str) -> str:
-    """The text a model has to continue: every kept step followed by the delimiter, unless a token limit cut it."""
-    return "".join(step.text if step.finish == "length" else step.text + delimiter for step in steps)
+    """The text a model has to continue: every kept step followed by the delimiter, unless a token limit cut it.
+
+    The output of code stands between the step with the code and the next one without any.
+    """
+    return "".join(step.text + after(steps, index, delimiter) for index, step in enumerate(steps))
+
+
+def after(steps: Sequence[Step], index: int, delimiter: str) -> str:
+    """What parts the step of this index from what follows it."""
+    is_joined = steps[index].finish == "length" or steps[index].author == "tool"
+    is_answered = index + 1 < len(steps) and steps[index + 1].author == "tool"
+    return "" if is_joined or is_answered else delimiter
 
 
 class Counted(Packed[Usage]):
@@ -297,6 +309,10 @@ class RSDState(RSDInput, RSDWatched):  # type: ignore[misc]  # `messages` are in
     """Characters of the response that were shown while the target wrote `proposal`; missing where there were none."""
     gated: bool
     """Whether `reward` is only what a gate said; missing in runs without a gate."""
+    code: str | None
+    """The code that the newest step asks to run; missing in runs without tools."""
+    output: str | None
+    """What the proposal's code printed, if it ran before the reward; missing in runs where none does."""
 
 
 def passed_gate(state: RSDState) -> bool:

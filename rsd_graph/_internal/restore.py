@@ -49,6 +49,8 @@ class Records(TypedDict, total=False):
     gated: bool
     shown: Count
     decision: Any
+    code: Text | None
+    output: Text | None
 
 
 _adapter = TypeAdapter(Records)

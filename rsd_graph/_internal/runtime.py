@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.graph import Graph
 from langgraph.constants import START
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -202,6 +203,13 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
             async for chunk in super().astream(given, called, context=context, **kwargs):
                 yield chunk
 
+    def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
+        """See LangGraph. The node that runs code is drawn where the graph is made to run code."""
+        drawn = super().get_graph(config, xray=xray)
+        if "tool" in drawn.nodes and not self.builder.runs_code:
+            drawn.remove_node(drawn.nodes["tool"])
+        return drawn
+
     def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:  # noqa: ARG002  # LangGraph's
         """What Studio makes a form of: every kind of message would take 20 kB."""
         return StudioForm.model_json_schema()
@@ -297,9 +305,10 @@ def _configurable(*configs: RunnableConfig | None) -> Mapping[str, Any]:
 class RSDStateGraph(StateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]):
     """A builder that compiles to an `RSDGraph`."""
 
-    def __init__(self, *args: Any, defaults: RSDSettings | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, defaults: RSDSettings | None = None, runs_code: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.defaults = defaults or RSDSettings()
+        self.runs_code = runs_code or self.defaults.tools != "off"
 
     def compile(self, *args: Any, **kwargs: Any) -> RSDGraph:
         """See LangGraph."""

@@ -60,6 +60,13 @@ MaxTokens = Annotated[
     str | None, typer.Option(help="Stop after this many tokens of the response.", show_default="4096")
 ]
 Temperature = Annotated[str | None, typer.Option(help="Sampling temperature; 0 is greedy.", show_default="0")]
+Tools = Annotated[
+    str | None,
+    typer.Option(
+        help="`python` runs the code in kept steps, in the sandbox, and shows the models its output.",
+        show_default="off",
+    ),
+]
 Seed = Annotated[str | None, typer.Option(help="Random seed; the same seed repeats a run.", show_default="0")]
 
 

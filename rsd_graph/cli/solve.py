@@ -20,6 +20,7 @@ from rsd_graph.cli.options import (
     Target,
     Temperature,
     Threshold,
+    Tools,
     Weighting,
     overrides,
 )
@@ -45,6 +46,7 @@ def solve(
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     seed: Seed = None,
+    tools: Tools = None,
     config: ConfigFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line, as things happen, for programs.")
@@ -64,6 +66,7 @@ def solve(
         "max_tokens": max_tokens,
         "temperature": temperature,
         "seed": seed,
+        "tools": tools,
     }
     view: View = JSONView() if as_json else TerminalView()
     with exit_codes(view):

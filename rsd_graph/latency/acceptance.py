@@ -21,7 +21,7 @@ def is_accepted(scores: object, now: Moment) -> bool:
 
 def steps_with(candidate: Generation, now: Moment) -> list[Step] | None:
     """The steps once the draft's candidate is kept; None if the run ends with it, or it cannot be kept."""
-    if candidate.finish == "eos" or candidate.given_up:
+    if candidate.finish == "eos" or candidate.given_up or now.settings.tools != "off":  # an output may come first
         return None
     kept = Step(candidate.text, "draft", finish=candidate.finish, tokens=candidate.usage.completion)
     steps: Sequence[Step] = [*now.steps, kept]

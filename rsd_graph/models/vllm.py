@@ -26,7 +26,7 @@ from rsd_graph.models.prompts import Prompt, Prompts, Rendered
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.shared import Shared
 from rsd_graph.models.written import Written
-from rsd_graph.protocols import logprobs_wanted
+from rsd_graph.protocols import control_tokens_shown, further_stops, logprobs_wanted
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 from rsd_graph.text_sink import text_sink
@@ -246,7 +246,8 @@ class VLLM:
             "model": (await self._served.card()).id,
             "prompt": prompt,
             "max_tokens": limit,
-            "stop": [settings.delimiter],
+            "stop": [settings.delimiter, *further_stops.get()],
+            **({"skip_special_tokens": False} if control_tokens_shown.get() else {}),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             # only the settings decide how to sample: vLLM would take missing values from the model's own files
@@ -370,7 +371,8 @@ def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
         case "length":
             return "length"
         case "stop" if _says_why(choice):
-            return "delimiter" if delimiter in (choice.stop_reason, choice.matched_stop) else "eos"
+            stops = {delimiter, *further_stops.get()}
+            return "delimiter" if stops.intersection((choice.stop_reason, choice.matched_stop)) else "eos"
         case "stop":
             raise ModelResponseError(
                 f"{where} does not say whether it stopped at the delimiter or at the end of text (no `stop_reason`): "

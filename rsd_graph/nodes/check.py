@@ -13,23 +13,28 @@ from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
 from rsd_graph.reply import Named, reply
 from rsd_graph.run_scope import moment
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, join_steps, new_message_id, passed_gate
+from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, after, join_steps, new_message_id, passed_gate
+from rsd_graph.tools.blocks import by_models, code_to_run
+from rsd_graph.tools.formats import Choose, no_tools
 
 
 def check_node(
-    models: Mapping[str, Named] | None = None,
+    models: Mapping[str, Named] | None = None, choose: Choose = no_tools
 ) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
     """The node that appends the proposal to the response, and ends the run when there is a reason to.
 
     Args:
         models: Draft, target and reward by role; the message that the response becomes says their names.
+        choose: The format of code in a run. A step that asks to run code does not end it.
     """
 
     async def check(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         if is_kept(state, settings) is False and state["author"] == "draft":
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the edge leads to the target
         steps, kept = _kept(state)
-        stop = state["stop"] or _stop(state["proposal"], steps, settings)
+        tools = choose(settings)
+        code = code_to_run(steps, tools, settings.delimiter) if tools else None
+        stop = state["stop"] or _stop(state["proposal"], steps, settings, code)
         if stop:
             steps = steps[: len(steps) - blanks_at_end(steps)]
         usage = state["usage"] + kept + (_spent_early() if stop else Usage())
@@ -39,7 +44,7 @@ def check_node(
         ending: dict[str, Any] = {}
         if stop:
             message = reply(response, message_id=message_id, steps=steps, stop=stop, usage=usage, models=models or {})
-            answer = extract_answer(response)
+            answer = extract_answer(join_steps(by_models(steps), settings.delimiter))
             show(grown, message_id, whole=message)
             emit({"event": "finished", "stop": stop, "answer": answer, "steps": len(steps)})
             ending = {"stop": stop, "answer": answer, "messages": _messages(state, message)}
@@ -51,6 +56,7 @@ def check_node(
             "proposal": None,
             **({} if usage == state["usage"] else {"usage": usage}),
             **({"shown": 0} if state.get("shown") else {}),
+            **({} if code == state.get("code") else {"code": code}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
             **ending,
         }
@@ -87,8 +93,8 @@ def _spent_early() -> Usage:
     return now.scope.spent()
 
 
-def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSettings) -> Stop | None:
-    if proposal is None or proposal.finish == "eos":
+def _stop(proposal: Generation | None, steps: Sequence[Step], settings: RSDSettings, code: str | None) -> Stop | None:
+    if code is None and (proposal is None or proposal.finish == "eos"):
         return "eos"
     return limit_reached(steps, settings)
 
@@ -104,5 +110,5 @@ def _report(before: Sequence[Step], steps: Sequence[Step], delimiter: str) -> st
     for index in range(len(before) - blanks_at_end(before), len(steps)):
         step = steps[index]
         emit({"event": "kept", "step": index, "text": step.text, "author": step.author, "reward": step.reward})
-        grown += step.text if index == 0 or steps[index - 1].finish == "length" else delimiter + step.text
+        grown += (after(steps, index - 1, delimiter) if index else "") + step.text
     return grown

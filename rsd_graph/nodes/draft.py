@@ -11,10 +11,11 @@ from rsd_graph.protocols import Bound, Hopeless, RewardModel, StepGenerator, hig
 from rsd_graph.question import TAKEN, read_question
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage, no_steps
+from rsd_graph.tools.formats import Choose, no_tools
 
 
 def draft_node(
-    model: StepGenerator, reward: RewardModel | None = None
+    model: StepGenerator, reward: RewardModel | None = None, choose: Choose = no_tools
 ) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
     """The node in which the draft model proposes the next step.
 
@@ -22,6 +23,7 @@ def draft_node(
         model: The cheap one.
         reward: What will score the proposal. It decides whether log-probabilities are asked for, and may know of a step
             that it is lost before it is whole (`protocols.highest_reward`).
+        choose: The format of code in a run.
     """
     logprobs = reward is None or needs_logprobs(reward)
     bound = highest_reward(reward)
@@ -35,7 +37,14 @@ def draft_node(
         try:
             lost = _lost(bound, settings, index) if bound else None
             generation = await propose(
-                model, "draft", run["conversation"], run["steps"], settings, logprobs=logprobs, stop_if=lost
+                model,
+                "draft",
+                run["conversation"],
+                run["steps"],
+                settings,
+                logprobs=logprobs,
+                stop_if=lost,
+                tools=choose(settings),
             )
         except ContextOverflowError:
             return {**opening, "proposal": None, "stop": "context_overflow"}

@@ -1,6 +1,7 @@
 """The process reward model scores the draft's proposal."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from inspect import isawaitable
 from numbers import Real
 from typing import Any
@@ -12,16 +13,27 @@ from rsd_graph.decision import suffices
 from rsd_graph.errors import ContextOverflowError, RewardError, describe
 from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
+from rsd_graph.nodes.tool import Runner
 from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import RSDState, Score, TokenUsage, Usage, bare
+from rsd_graph.state import Generation, RSDState, Score, Step, TokenUsage, Usage, bare
+from rsd_graph.tools.blocks import code_to_run
+from rsd_graph.tools.formats import Choose, ToolFormat, no_tools
 from rsd_graph.tracing import traced
 
 _score = TypeAdapter(Score)
 
 
-def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model` scores the draft's proposal in [0, 1]."""
+def score_node(
+    model: RewardModel, choose: Choose = no_tools, runner: Runner | None = None
+) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node in which `model` scores the draft's proposal in [0, 1].
+
+    Args:
+        model: The process reward model.
+        choose: The format of code in a run.
+        runner: Runs the draft's code first, where `tools_before_score` is set: the reward then sees its output.
+    """
 
     async def score(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         proposal = state["proposal"]
@@ -32,8 +44,10 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
 
+        output, seen = await _with_output(state, settings, choose(settings), runner)
+
         async def call() -> Score:
-            scores = model.score(state["conversation"], without_blanks(state["steps"]), [proposal])
+            scores = model.score(state["conversation"], without_blanks(state["steps"]), [seen])
             if not isawaitable(scores):
                 raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
             return _checked(await scores, model.name)
@@ -49,11 +63,28 @@ def score_node(model: RewardModel) -> Callable[[RSDState, RSDSettings], Awaitabl
         emit({"event": "scored", "step": index, "reward": shown, "accepted": accepted})
         return {
             "reward": verdict.reward,
+            **({} if output is None else {"output": output}),
             **({} if verdict.usage == TokenUsage() else {"usage": state["usage"] + Usage(reward=verdict.usage)}),
             **({"gated": verdict.gated} if verdict.gated or state.get("gated") else {}),
         }
 
     return score
+
+
+async def _with_output(
+    state: RSDState, settings: RSDSettings, tools: ToolFormat | None, runner: Runner | None
+) -> tuple[str | None, Generation]:
+    """What the proposal's code prints, if it is to run now, and the proposal with it as the reward sees it."""
+    proposal = state["proposal"]
+    assert proposal is not None  # noqa: S101  # else nothing is scored
+    if tools is None or runner is None or not settings.tools_before_score:
+        return None, proposal
+    step = Step(proposal.text, "draft", finish=proposal.finish)
+    code = code_to_run([*state["steps"], step], tools, settings.delimiter)
+    if code is None:
+        return None, proposal
+    output = await runner.output(code, state["steps"], tools, settings)
+    return output, replace(proposal, text=proposal.text + tools.answer(output))
 
 
 def _checked(scores: object, name: str) -> Score:

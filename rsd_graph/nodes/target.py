@@ -14,10 +14,13 @@ from rsd_graph.settings import RSDSettings
 from rsd_graph.showing import Showing
 from rsd_graph.state import Generation, RSDState, Usage
 from rsd_graph.text_sink import text_to
+from rsd_graph.tools.formats import Choose, ToolFormat, no_tools
 
 
-def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model`, the expensive one, replaces the draft's proposal."""
+def target_node(
+    model: StepGenerator, choose: Choose = no_tools
+) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
+    """The node in which `model`, the expensive one, replaces the draft's proposal; `choose`: the format of code."""
 
     async def target(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
         rejected = state["proposal"]
@@ -25,7 +28,7 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
             return {}  # since `score`, a fork or a resumed call has chosen other settings: the draft's step is kept
         spent = Usage(discarded=rejected.usage.completion if rejected else 0)
         try:
-            generation, shown = await _written(model, state, settings)
+            generation, shown = await _written(model, state, settings, choose(settings))
         except ContextOverflowError:
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
         emit(
@@ -40,6 +43,7 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
         return {
             "proposal": generation,
             "author": "target",
+            **({"output": None} if state.get("output") is not None else {}),  # it was that of the draft's code
             **({"shown": shown} if shown else {}),
             "usage": state["usage"] + spent + Usage(target=generation.usage),
         }
@@ -47,7 +51,9 @@ def target_node(model: StepGenerator) -> Callable[[RSDState, RSDSettings], Await
     return target
 
 
-async def _written(model: StepGenerator, state: RSDState, settings: RSDSettings) -> tuple[Generation, int]:
+async def _written(
+    model: StepGenerator, state: RSDState, settings: RSDSettings, tools: ToolFormat | None
+) -> tuple[Generation, int]:
     """The step, shown while it is written, and how many characters of the response were shown that way.
 
     A call that fails when some of its text was shown counts as cut there. The run goes on from that text, and fails at
@@ -58,7 +64,9 @@ async def _written(model: StepGenerator, state: RSDState, settings: RSDSettings)
     showing = Showing(state["steps"], settings.delimiter, state.get("message_id", ""), memory.get(index, ""))
     try:
         with text_to(showing if is_read() else None):  # a server that has to stream does more work
-            proposed = await propose(model, "target", state["conversation"], state["steps"], settings, logprobs=False)
+            proposed = await propose(
+                model, "target", state["conversation"], state["steps"], settings, logprobs=False, tools=tools
+            )
         generation = showing.settled(proposed)
     except Exception:
         if not showing.text:

@@ -7,11 +7,11 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rsd_graph.errors import ConfigurationError
+from rsd_graph.settings import RSDSettings
 
 AUTO = "auto"
 """The format of the model, told by its name."""
@@ -192,20 +192,34 @@ def format_of(names: Sequence[str]) -> str:
     return DEFAULT
 
 
-def tool_format(name: str, models: Sequence[str]) -> ToolFormat:
-    """The format of this name, or with `auto` that of the models.
+class Named(Protocol):
+    """A model, whose name may tell its format."""
 
-    Args:
-        name: One of `FORMATS`, or `auto`.
-        models: Names of the models that write, the one that counts first.
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        ...
 
-    Raises:
-        ConfigurationError: there is no such format.
-    """
-    known = format_of(models) if name == AUTO else name
-    if known not in FORMATS:
-        raise ConfigurationError(f"there is no tool format {name!r}; known are {AUTO}, {', '.join(FORMATS)}")
-    return FORMATS[known]
+
+Choose = Callable[[RSDSettings], ToolFormat | None]
+"""The format of a run with these settings; None where no code is run."""
+
+
+def chooser(*models: Named) -> Choose:
+    """Chooses by the setting, and with `auto` by the names of the models, the one that counts first."""
+
+    def choose(settings: RSDSettings) -> ToolFormat | None:
+        if settings.tools == "off":
+            return None
+        name = settings.tool_format
+        return FORMATS[format_of([str(model.name) for model in models]) if name == AUTO else name]
+
+    return choose
+
+
+def no_tools(settings: RSDSettings) -> ToolFormat | None:  # noqa: ARG001  # a `Choose`
+    """No code is run."""
+    return None
 
 
 def _opens(line: str) -> bool:
