@@ -205,10 +205,16 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
 
     def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
         """See LangGraph. The node that runs code is drawn where the graph is made to run code."""
-        drawn = super().get_graph(config, xray=xray)
-        if "tool" in drawn.nodes and not self.builder.runs_code:
-            drawn.remove_node(drawn.nodes["tool"])
-        return drawn
+        return self._drawn(super().get_graph(config, xray=xray))
+
+    async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
+        """As `get_graph`."""
+        return self._drawn(await super().aget_graph(config, xray=xray))
+
+    def _drawn(self, drawing: Graph) -> Graph:
+        if "tool" in drawing.nodes and not self.builder.runs_code:
+            drawing.remove_node(drawing.nodes["tool"])
+        return drawing
 
     def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:  # noqa: ARG002  # LangGraph's
         """What Studio makes a form of: every kind of message would take 20 kB."""
