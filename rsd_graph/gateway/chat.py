@@ -15,7 +15,7 @@ from rsd_graph.gateway.completion import Envelope, delta, message, told_outcome,
 from rsd_graph.gateway.keys import require_key
 from rsd_graph.gateway.limits import Gate, Limits
 from rsd_graph.gateway.metrics import Metrics
-from rsd_graph.gateway.refusals import log, refusal_of, stopping, too_slow
+from rsd_graph.gateway.refusals import Refusal, log, refusal_of, stopping, too_slow
 from rsd_graph.gateway.reply import Reply, StalledError
 from rsd_graph.gateway.request import Asked, read_request
 from rsd_graph.gateway.run import Event, KeptStep, Run
@@ -69,10 +69,17 @@ class ChatCompletions:
         require_key(request, self._api_key)
         with self._gate.enter() as leave:
             asked = read_request(await read_body(receive, request.headers, self._limits), self._name)
+            self._require_permission(asked)
             run = Run(self._graph, asked, request_id, self._metrics, leave)
             envelope = Envelope(request_id, self._name, asked.include_usage)
             answer = _stream if asked.stream else _whole
             await _while_connected(receive, self._in_time(partial(answer, run, asked, envelope, reply, self._limits)))
+
+    def _require_permission(self, asked: Asked) -> None:
+        """Whoever runs the gateway decides whether this machine runs code that a model wrote, not its clients."""
+        builder = getattr(self._graph, "builder", None)
+        if asked.settings.tools != "off" and not getattr(builder, "runs_code", False):
+            raise Refusal(400, "`rsd.tools` is off here: this gateway runs no code", param="rsd.tools")
 
     async def _in_time(self, answer: Callable[[], Awaitable[None]]) -> None:
         limit = asyncio.timeout(self._limits.seconds)

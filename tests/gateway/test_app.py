@@ -131,6 +131,21 @@ def test_settings_come_from_the_request() -> None:
     assert (second.max_tokens, second.temperature) == (5, 0)
 
 
+def test_a_client_cannot_have_code_run_where_it_is_off() -> None:
+    """Neither by the setting nor beside others; where the graph is made to run code, it can be chosen."""
+    program = [step("```python\nprint(6 * 7)\n```"), step(r"so \boxed{42}", "eos")]
+    asked: Any = ask("6 * 7?", extra_body={"rsd": {"tools": "python"}})
+    with running(graph_of(program, [], [0.9])) as url, pytest.raises(openai.BadRequestError, match="runs no code"):
+        client(url).chat.completions.create(**asked)
+    graph = create_rsd_graph(
+        ScriptedModel(program), ScriptedModel([]), ScriptedReward([0.9]), settings=RSDSettings(tools="python")
+    )
+    with running(graph) as url:
+        answer = client(url).chat.completions.create(**ask("6 * 7?"))
+    assert answer.choices[0].message.content is not None
+    assert "```output\n42\n```" in answer.choices[0].message.content
+
+
 def test_the_conversation_is_the_history() -> None:
     """Messages before the last are earlier turns; text parts are text; a developer's message is a system message."""
     draft = ScriptedModel([step("one", "eos")])
