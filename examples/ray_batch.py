@@ -57,6 +57,11 @@ class Solver:
         solved = self._loop.run_until_complete(self._all(rows))
         return {key: [row[key] for row in solved] for key in solved[0]} if solved else {}
 
+    def close(self) -> None:
+        """Close the models. Under Ray, an actor ends with its process."""
+        self._loop.run_until_complete(self._stack.aclose())
+        self._loop.close()
+
     async def _all(self, rows: Iterable[Row]) -> list[Row]:
         return list(await asyncio.gather(*(self._solved(row) for row in rows)))
 

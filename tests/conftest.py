@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ import pytest
 
 from rsd_graph.models import retries
 from rsd_graph.models.weights import TINY, locate
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would ignore Ctrl-C too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = [] if "RSD_TEST_VLLM" in os.environ else ["vllm"]  # `make test-vllm`
 

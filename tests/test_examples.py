@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,12 @@ def test_a_reward_of_ones_own_checks_arithmetic() -> None:
 def test_a_batch_survives_a_problem_that_cannot_be_solved(tmp_path: Path) -> None:
     """What an actor of the Ray job does with a batch, without Ray; and which problems the next job still has."""
     batch = loaded("ray_batch")
-    solver = batch.Solver(fake=True)
-    solved = solver({"id": [1, 2, 3], "problem": ["2 + 3?", "  ", "4 + 5?"]})
+    with closing(batch.Solver(fake=True)) as solver:
+        solved = solver({"id": [1, 2, 3], "problem": ["2 + 3?", "  ", "4 + 5?"]})
+        again = solver({"id": [4], "problem": ["6 + 7?"]})
     assert solved["id"] == [1, 2, 3]
     assert solved["answer"] == ["72", None, "72"]
     assert "non-empty text" in solved["error"][1]
-    again = solver({"id": [4], "problem": ["6 + 7?"]})
     assert (again["answer"], again["error"]) == (["72"], [None])
     problems = tmp_path / "problems.jsonl"
     problems.write_text("".join(json.dumps({"id": number, "problem": "p"}) + "\n" for number in range(1, 6)))

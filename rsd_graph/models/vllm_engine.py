@@ -108,7 +108,7 @@ class OfflineEngine:
                     n=n,
                     max_tokens=min(limit, room),
                     stop=[settings.delimiter, *further_stops.get()],
-                    skip_special_tokens=not control_tokens_shown.get(),
+                    **({"skip_special_tokens": False} if control_tokens_shown.get() else {}),
                     temperature=settings.temperature,
                     top_p=settings.top_p,
                     seed=settings.seed,
