@@ -87,7 +87,7 @@ async def main() -> None:
                 if (name, index) not in done:
                     record = await solve_all(ways[name], chunk, options.in_flight)
                     journal.append({"way": name, "chunk": index, **record})
-                    report(Journal(options.results).records, options.ways)
+                    report(journal.records, options.ways)
 
 
 def parse() -> argparse.Namespace:

@@ -9,32 +9,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 sys.path.insert(0, str(Path(__file__).parent))  # `langgraph dev` loads this file by its path
 
+from node import route, small_talk
 from solve import embedded_models, fake_models
 
 from rsd_graph import create_rsd_graph
-
-
-def needs_solving(state: MessagesState) -> str:
-    """Problems go to the solver; the rest is small talk."""
-    return "solver" if any(character.isdigit() for character in state["messages"][-1].text) else "small_talk"
-
-
-def small_talk(_: MessagesState) -> dict[str, Any]:
-    """What needs no solving."""
-    return {"messages": [AIMessage("Hello! Give me a problem.")]}
-
 
 graph = create_rsd_graph(*(fake_models() if os.environ.get("RSD_STUDIO_FAKE") else embedded_models()))
 
 _agent: Any = StateGraph(MessagesState)
 _agent.add_node("solver", graph, metadata={"description": "Solves the problem step by step."})
 _agent.add_node("small_talk", small_talk, metadata={"description": "Answers what is no problem."})
-_agent.add_conditional_edges(START, needs_solving, ["solver", "small_talk"])
+_agent.add_conditional_edges(START, route, ["solver", "small_talk"])
 _agent.add_edge("solver", END)
 _agent.add_edge("small_talk", END)
 agent = _agent.compile(name="agent")

@@ -13,13 +13,10 @@ from rsd_graph.errors import ModelError, describe
 from rsd_graph.events import unshown
 from rsd_graph.protocols import Hopeless, StepGenerator, generating, stopping_at
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, bare, prefix
+from rsd_graph.state import MAX_BLANK_STEPS, Author, Generation, Step, Stop, bare, counted, prefix
 from rsd_graph.tools.blocks import since_output, whole_blocks
 from rsd_graph.tools.formats import PROMPT, ToolFormat
 from rsd_graph.tracing import traced
-
-BYTES_PER_TOKEN = 4
-"""How long a token is taken to be where a model reports no count: about what English text comes to."""
 
 _generation = TypeAdapter(Generation)
 
@@ -90,7 +87,7 @@ async def propose(
             return await whole_blocks(ask, since_output(steps, settings.delimiter), tools, settings.delimiter, limit)
 
     with unshown(), generating(logprobs=logprobs, stop_if=stop_if):
-        return await traced(model, role, asked.messages, call, asked.settings)
+        return await traced(model, role, asked.messages, call, settings=asked.settings)
 
 
 def _checked(generation: Generation, name: str) -> Generation:
@@ -126,7 +123,7 @@ def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMess
 
 def tokens_in(steps: Sequence[Step]) -> int:
     """Tokens of the steps. Those of a step whose model reports no count are estimated by the length of its text."""
-    return sum(step.tokens or -(-len(step.text.encode()) // BYTES_PER_TOKEN) for step in steps)
+    return sum(counted(step.tokens, step.text) for step in steps)
 
 
 def _sampling_seed(seed: int, role: Author, step: int) -> int:

@@ -25,6 +25,15 @@ class Lifecycle(Protocol):
         ...
 
 
+class Named(Protocol):
+    """A model or reward, as far as its name matters."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages and tables."""
+        ...
+
+
 class StepGenerator(Protocol):
     """Continues a partial response by one step."""
 
@@ -67,9 +76,7 @@ hopeless: ContextVar[Hopeless | None] = ContextVar("hopeless", default=None)
 """A model that streams may ask it after each token, and stop there: the rest of the step would be thrown away."""
 
 
-further_stops: ContextVar[tuple[str, ...]] = ContextVar("further_stops", default=())
-"""Texts at which a model stops, beside the step delimiter. The step ends there as at the delimiter, without the text. A
-model that does not look here writes on, and what is too much is cut off."""
+_further_stops: ContextVar[tuple[str, ...]] = ContextVar("further_stops", default=())
 
 control_tokens_shown: ContextVar[bool] = ContextVar("control_tokens_shown", default=False)
 """Whether control tokens belong to the text that a model returns: some formats mark code with them."""
@@ -78,12 +85,21 @@ control_tokens_shown: ContextVar[bool] = ContextVar("control_tokens_shown", defa
 @contextmanager
 def stopping_at(stops: Sequence[str], *, show_control_tokens: bool = False) -> Iterator[None]:
     """Let the models that are called in this block stop at these texts too."""
-    stopping, shown = further_stops.set(tuple(stops)), control_tokens_shown.set(show_control_tokens)
+    stopping, shown = _further_stops.set(tuple(stops)), control_tokens_shown.set(show_control_tokens)
     try:
         yield
     finally:
-        further_stops.reset(stopping)
+        _further_stops.reset(stopping)
         control_tokens_shown.reset(shown)
+
+
+def stop_texts(delimiter: str) -> list[str]:
+    """The texts at which a model stops: the step delimiter, and those of `stopping_at`.
+
+    A step ends at each of them as at the delimiter, without the text. A model that knows only the delimiter writes on,
+    and what is too much is cut off.
+    """
+    return [delimiter, *_further_stops.get()]
 
 
 @contextmanager

@@ -1,24 +1,16 @@
 """The response as one message of a conversation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 
+from rsd_graph.protocols import Named
 from rsd_graph.state import Step, Stop, TokenUsage, Usage
 
 MODEL_NAME = "rsd"
 """What the message says wrote it: LangChain counts usage by this name."""
-
-
-class Named(Protocol):
-    """A model or reward, of which the message says the name."""
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages and tables."""
-        ...
 
 
 def reply(

@@ -191,11 +191,18 @@ def bare(record: Generation | Score | TokenUsage) -> dict[str, Any]:
     return {name: bare(value) if isinstance(value, TokenUsage) else value for name, value in values.items()}
 
 
+BYTES_PER_TOKEN = 4
+"""How long a token is taken to be where a model reports no count: about what English text comes to."""
+
+
+def counted(reported: int, text: str) -> int:
+    """The tokens of a text: as many as its model reports, else estimated by its length."""
+    return reported or -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
 def join_steps(steps: Sequence[Step], delimiter: str) -> str:
     """The response made of these steps: joined by the delimiter, except after a step cut by a token limit."""
-    if not steps or steps[-1].finish == "length" or steps[-1].author == "tool":
-        return prefix(steps, delimiter)
-    return prefix(steps, delimiter).removesuffix(delimiter)
+    return prefix(steps, delimiter).removesuffix(after(steps, len(steps) - 1, delimiter) if steps else "")
 
 
 def prefix(steps: Sequence[Step], delimiter: str) -> str:

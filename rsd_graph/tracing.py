@@ -16,6 +16,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
 from rsd_graph.reply import token_counts
+from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score
 
 PROVIDER = "rsd-graph"
@@ -25,7 +26,13 @@ T = TypeVar("T", bound=Generation | Score)
 
 
 async def traced(
-    model: Any, role: str, messages: Sequence[BaseMessage], call: Callable[[], Awaitable[T]], settings: Any = None
+    model: Any,
+    role: str,
+    messages: Sequence[BaseMessage],
+    call: Callable[[], Awaitable[T]],
+    *,
+    settings: RSDSettings | None = None,
+    candidate: str | None = None,
 ) -> T:
     """What the call returns; a tracer of the node that runs now sees it as a call of a language model.
 
@@ -36,11 +43,13 @@ async def traced(
         messages: What the model is asked.
         call: Makes the call.
         settings: Of the call: its temperature and token limit are reported.
+        candidate: The step that a reward is asked about; it follows the messages.
     """
     manager = None if getattr(model, "traces_itself", False) else _tracers()
     if manager is None:
         return await call()
-    run = await _started(manager, model, role, messages, settings)
+    asked = [*messages, *([] if candidate is None else [AIMessage(candidate)])]
+    run = await _started(manager, model, role, asked, settings)
     try:
         result = await call()
     except BaseException as error:
@@ -66,7 +75,7 @@ def _tracers() -> AsyncCallbackManager | None:
 
 
 async def _started(
-    manager: AsyncCallbackManager, model: Any, role: str, messages: Sequence[BaseMessage], settings: Any
+    manager: AsyncCallbackManager, model: Any, role: str, messages: list[BaseMessage], settings: RSDSettings | None
 ) -> AsyncCallbackManagerForLLMRun:
     name = str(model.name)
     parameters = (
@@ -84,7 +93,7 @@ async def _started(
         }
     )
     (run,) = await manager.on_chat_model_start(
-        {"name": role}, [list(messages)], invocation_params={"model": name, **parameters}, name=role
+        {"name": role}, [messages], invocation_params={"model": name, **parameters}, name=role
     )
     return run
 

@@ -11,8 +11,9 @@ from langchain_core.messages import BaseMessage
 
 from rsd_graph.latency.acceptance import is_accepted, steps_with
 from rsd_graph.latency.early import Anticipated, EarlyCall, only
+from rsd_graph.latency.wrapped import WrappedReward
 from rsd_graph.next_step import request
-from rsd_graph.protocols import Bound, RewardModel, StepGenerator, highest_reward, needs_logprobs
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.run_scope import moment
 from rsd_graph.state import Generation, Score, Step, TokenUsage
 
@@ -24,23 +25,10 @@ def draft_ahead(draft: StepGenerator, reward: RewardModel) -> tuple[StepGenerato
 
 
 @dataclass(frozen=True, slots=True)
-class _AheadReward:
+class _AheadReward(WrappedReward):
     """The reward; while it scores, the draft goes ahead."""
 
-    model: RewardModel
     draft: Anticipated
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def needs_logprobs(self) -> bool:
-        return needs_logprobs(self.model)
-
-    @property
-    def highest_reward(self) -> Bound | None:
-        return highest_reward(self.model)
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

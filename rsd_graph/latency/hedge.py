@@ -11,8 +11,9 @@ from langchain_core.messages import BaseMessage
 from rsd_graph.latency.acceptance import is_accepted
 from rsd_graph.latency.bound import checked_bound, confidence_in
 from rsd_graph.latency.early import Anticipated, EarlyCall, only
+from rsd_graph.latency.wrapped import WrappedReward
 from rsd_graph.next_step import request
-from rsd_graph.protocols import Bound, RewardModel, StepGenerator, highest_reward
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.run_scope import moment
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -37,21 +38,17 @@ def hedged(
 
 
 @dataclass(frozen=True, slots=True)
-class _HedgedReward:
+class _HedgedReward(WrappedReward):
     """The reward; while it scores a doubtful step, the target writes it anew."""
 
-    model: RewardModel
     target: Anticipated
     bound: float
     confidence: RewardModel
 
     @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def highest_reward(self) -> Bound | None:
-        return highest_reward(self.model)
+    def needs_logprobs(self) -> bool:
+        """The draft's confidence is read whatever the reward reads."""
+        return True
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

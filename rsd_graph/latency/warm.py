@@ -11,8 +11,9 @@ from langchain_core.messages import BaseMessage
 
 from rsd_graph.latency.acceptance import is_accepted, steps_with
 from rsd_graph.latency.early import EarlyCall, Pace, only
+from rsd_graph.latency.wrapped import WrappedReward
 from rsd_graph.next_step import Request, request
-from rsd_graph.protocols import Bound, RewardModel, StepGenerator, highest_reward, needs_logprobs
+from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.run_scope import Moment, moment
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Step, TokenUsage
@@ -63,23 +64,10 @@ class _WarmTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class _WarmReward:
+class _WarmReward(WrappedReward):
     """The reward; when it accepts a step, the target begins to read it."""
 
-    model: RewardModel
     target: _WarmTarget
-
-    @property
-    def name(self) -> str:
-        return self.model.name
-
-    @property
-    def needs_logprobs(self) -> bool:
-        return needs_logprobs(self.model)
-
-    @property
-    def highest_reward(self) -> Bound | None:
-        return highest_reward(self.model)
 
     async def score(
         self, messages: Sequence[BaseMessage], steps: Sequence[Step], candidates: Sequence[Generation]

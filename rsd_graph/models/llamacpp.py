@@ -32,7 +32,7 @@ from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.shared import Shared
 from rsd_graph.models.weights import NEEDS_LOCAL, Weights, expanded, locate
 from rsd_graph.models.written import Written
-from rsd_graph.protocols import further_stops, hopeless, logprobs_wanted
+from rsd_graph.protocols import hopeless, logprobs_wanted, stop_texts
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 from rsd_graph.text_sink import TextSink, text_sink
@@ -249,7 +249,7 @@ class LlamaCpp:
             **self._model,
             "prompt": prompt,
             "n_predict": limit,
-            "stop": [settings.delimiter, *further_stops.get()],
+            "stop": stop_texts(settings.delimiter),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             # by default, llama.cpp also applies top-k and min-p, and truncates before it applies the temperature

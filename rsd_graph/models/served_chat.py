@@ -10,12 +10,12 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field, PrivateAttr
 
 from rsd_graph.models.http import ModelServer, to_openai
 from rsd_graph.models.vllm import TokensUsed
+from rsd_graph.reply import token_counts
 
 
 class _Message(BaseModel):
@@ -34,7 +34,7 @@ class _Completion(BaseModel):
 
 
 class ServedChat(BaseChatModel):
-    """A chat model on a server. Call it on the background loop, asynchronously."""
+    """A chat model on a server. Call it asynchronously."""
 
     model: str
     """The name that the server knows it by."""
@@ -61,16 +61,11 @@ class ServedChat(BaseChatModel):
         if stop:
             body["stop"] = stop
         answer = await self._server.post("/v1/chat/completions", body, _Completion)
-        choice, usage = answer.choices[0], answer.usage.read
+        choice = answer.choices[0]
         message = AIMessage(
             choice.message.content or "",
             response_metadata={"logprobs": choice.logprobs, "finish_reason": choice.finish_reason},
-            usage_metadata=UsageMetadata(
-                input_tokens=usage.prompt,
-                output_tokens=usage.completion,
-                total_tokens=usage.prompt + usage.completion,
-                input_token_details=InputTokenDetails(cache_read=usage.cached),
-            ),
+            usage_metadata=token_counts(answer.usage.read),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -81,4 +76,4 @@ class ServedChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        raise NotImplementedError("call it asynchronously, on the background loop")
+        raise NotImplementedError("call it asynchronously")

@@ -26,7 +26,7 @@ from rsd_graph.models.prompts import Prompt, Prompts, Rendered
 from rsd_graph.models.retries import RetryPolicy
 from rsd_graph.models.shared import Shared
 from rsd_graph.models.written import Written
-from rsd_graph.protocols import control_tokens_shown, further_stops, logprobs_wanted
+from rsd_graph.protocols import control_tokens_shown, logprobs_wanted, stop_texts
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 from rsd_graph.text_sink import text_sink
@@ -246,7 +246,7 @@ class VLLM:
             "model": (await self._served.card()).id,
             "prompt": prompt,
             "max_tokens": limit,
-            "stop": [settings.delimiter, *further_stops.get()],
+            "stop": stop_texts(settings.delimiter),
             **({"skip_special_tokens": False} if control_tokens_shown.get() else {}),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
@@ -371,8 +371,8 @@ def _finish(choice: _Choice, delimiter: str, where: str) -> Finish:
         case "length":
             return "length"
         case "stop" if _says_why(choice):
-            stops = {delimiter, *further_stops.get()}
-            return "delimiter" if stops.intersection((choice.stop_reason, choice.matched_stop)) else "eos"
+            said = {choice.stop_reason, choice.matched_stop}
+            return "eos" if said.isdisjoint(stop_texts(delimiter)) else "delimiter"
         case "stop":
             raise ModelResponseError(
                 f"{where} does not say whether it stopped at the delimiter or at the end of text (no `stop_reason`): "

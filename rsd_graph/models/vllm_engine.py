@@ -26,7 +26,7 @@ from rsd_graph.models.http import to_openai
 from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.models.refusals import refusal
 from rsd_graph.models.sleep import SleepCoordinator
-from rsd_graph.protocols import Reading, Turn, control_tokens_shown, further_stops
+from rsd_graph.protocols import Reading, Turn, control_tokens_shown, stop_texts
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Finish, Generation, TokenUsage
 
@@ -107,7 +107,7 @@ class OfflineEngine:
                 parameters = SamplingParams(
                     n=n,
                     max_tokens=min(limit, room),
-                    stop=[settings.delimiter, *further_stops.get()],
+                    stop=stop_texts(settings.delimiter),
                     **({"skip_special_tokens": False} if control_tokens_shown.get() else {}),
                     temperature=settings.temperature,
                     top_p=settings.top_p,
@@ -276,4 +276,4 @@ def _read(tokens: Sequence[int], output: Any) -> TokenUsage:
 def _finish(said: Any, delimiter: str) -> Finish:
     if said.finish_reason == "length":
         return "length"
-    return "delimiter" if said.stop_reason in (delimiter, *further_stops.get()) else "eos"
+    return "delimiter" if said.stop_reason in stop_texts(delimiter) else "eos"

@@ -10,7 +10,8 @@ from rsd_graph.channels import appended
 from rsd_graph.decision import is_kept
 from rsd_graph.events import emit, show
 from rsd_graph.next_step import blanks_at_end, is_blank, limit_reached
-from rsd_graph.reply import Named, reply
+from rsd_graph.protocols import Named
+from rsd_graph.reply import reply
 from rsd_graph.run_scope import moment
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, after, join_steps, new_message_id, passed_gate

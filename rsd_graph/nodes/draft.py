@@ -55,8 +55,7 @@ def draft_node(
             "finish": generation.finish,
             "tokens": generation.usage.completion,
         }
-        given_up: GivenUp = {**proposed, "given_up": True}
-        emit(given_up if generation.given_up else proposed)
+        emit(GivenUp(**proposed, given_up=True) if generation.given_up else proposed)
         question = generation.usage.prompt if index == 0 else 0
         return {
             **opening,

@@ -6,7 +6,6 @@ from inspect import isawaitable
 from numbers import Real
 from typing import Any
 
-from langchain_core.messages import AIMessage
 from pydantic import TypeAdapter, ValidationError
 
 from rsd_graph.decision import suffices
@@ -54,7 +53,7 @@ def score_node(
 
         try:
             with unshown(), generating(logprobs=needs_logprobs(model)):  # a wrapper may have the draft write ahead
-                verdict = await traced(model, "reward", [*state["conversation"], AIMessage(proposal.text)], call)
+                verdict = await traced(model, "reward", state["conversation"], call, candidate=proposal.text)
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}

@@ -37,9 +37,9 @@ class Runner:
         Raises:
             SandboxError: nothing protects this machine, so nothing was run.
         """
-        self._sandbox = self._sandbox or default_sandbox()
+        sandbox = self._sandbox or default_sandbox()
         earlier = code_that_ran(steps, tools, settings.delimiter)
-        async with self._sandbox.session(earlier) as session:
+        async with sandbox.session(earlier) as session:
             said = told(await session.run(code, timeout=settings.tool_timeout))
         return neutralize(said) if settings.neutralize_control_tokens else said
 

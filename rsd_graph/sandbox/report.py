@@ -1,6 +1,5 @@
 """What protects this machine, found out by trying."""
 
-import ctypes
 import platform
 import statistics
 import sys
@@ -16,8 +15,6 @@ from rsd_graph.sandbox.limits import Limits
 from rsd_graph.sandbox.verify import Wall, walls
 
 CALLS = 20
-LANDLOCK_VERSION = 444
-"""The system call that tells it, on every architecture."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,10 @@ def kernel_facts() -> dict[str, str]:
     facts = {"system": f"{platform.system()} {platform.release()} ({platform.machine()})"}
     if sys.platform != "linux":
         return facts
-    version = int(ctypes.CDLL(None).syscall(LANDLOCK_VERSION, None, 0, 1))
-    facts["Landlock"] = f"version {version}" if version > 0 else "none"
+    from rsd_graph.sandbox.inside.walls import landlock_version
+
+    version = landlock_version()
+    facts["Landlock"] = f"version {version}" if version else "none"
     for name, file in {
         "user namespaces": "/proc/sys/user/max_user_namespaces",
         "restricted by AppArmor": "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from rsd_graph.state import Generation, Step, prefix
+from rsd_graph.state import Generation, Step, counted, prefix
 from rsd_graph.tools.formats import ToolFormat
 
 
@@ -46,7 +46,7 @@ async def whole_blocks(
     """
     step = _cut(await ask("", limit), tools)
     while step.finish == "delimiter" and tools.is_open(before + step.text):
-        left = limit - _tokens(step)
+        left = limit - counted(step.usage.completion, step.text)
         if left <= 0:
             return replace(step, finish="length")
         begun = step.text + delimiter
@@ -67,7 +67,3 @@ def _cut(step: Generation, tools: ToolFormat) -> Generation:
 def _joined(step: Generation, more: Generation, delimiter: str) -> Generation:
     logprobs = None if step.logprobs is None or more.logprobs is None else (*step.logprobs, *more.logprobs)
     return replace(more, text=step.text + delimiter + more.text, usage=step.usage + more.usage, logprobs=logprobs)
-
-
-def _tokens(step: Generation) -> int:
-    return step.usage.completion or -(-len(step.text.encode()) // 4)

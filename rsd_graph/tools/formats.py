@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rsd_graph.protocols import Named
 from rsd_graph.settings import RSDSettings
 
 AUTO = "auto"
@@ -190,15 +191,6 @@ def format_of(names: Sequence[str]) -> str:
             if re.search(FORMATS[name].names, model, re.IGNORECASE):
                 return name
     return DEFAULT
-
-
-class Named(Protocol):
-    """A model, whose name may tell its format."""
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages and tables."""
-        ...
 
 
 Choose = Callable[[RSDSettings], ToolFormat | None]

@@ -73,11 +73,9 @@ def lock_down(limits: dict[str, int], readable: Iterable[str], writable: Iterabl
     """
     _call(LIBC.prctl, PR_SET_PDEATHSIG, 9, 0, 0, 0)
     _call(LIBC.prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    version = int(LIBC.syscall(LANDLOCK_CREATE, None, 0, 1))
+    version = landlock_version()
     if landlock and version < ENOUGH:
-        message = (
-            f"Landlock's version is {max(version, 0)}, and {ENOUGH} is needed (Linux 6.2, `landlock` among its `lsm`)"
-        )
+        message = f"Landlock's version is {version}, and {ENOUGH} is needed (Linux 6.2, `landlock` among its `lsm`)"
         raise OSError(errno.ENOSYS, message)
     if version > 0:
         _restrict_files(version, readable, writable)
@@ -86,7 +84,12 @@ def lock_down(limits: dict[str, int], readable: Iterable[str], writable: Iterabl
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
     _call(LIBC.prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
     _filter_calls()
-    return max(version, 0)
+    return version
+
+
+def landlock_version() -> int:
+    """Of the kernel's Landlock, on every architecture; 0 if it has none."""
+    return max(int(LIBC.syscall(LANDLOCK_CREATE, None, 0, 1)), 0)
 
 
 def _restrict_files(version: int, readable: Iterable[str], writable: Iterable[str]) -> None:
