@@ -152,8 +152,8 @@ class RSDSettings(BaseModel):
     )
     neutralize_control_tokens: bool = Field(
         default=True,
-        description="Whether text in the problem, the history, tool output and edited steps that a tokenizer would read "
-        "as a control token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
+        description="Whether text in the problem, the history, tool output and edited steps that a tokenizer would "
+        "read as a control token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
         json_schema_extra=_affects(WRITE),
     )
 

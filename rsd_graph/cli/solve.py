@@ -10,6 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StreamMode
 
+from rsd_graph.checkpoints import serializer
 from rsd_graph.cli.errors import STOPPED_EARLY, exit_codes
 from rsd_graph.cli.options import (
     ConfigFile,
@@ -133,7 +134,7 @@ async def _solve(problem: str, config: Config, view: View) -> Any:
             await models.start()
             view.started()
             graph = create_rsd_graph(
-                *models.faster, checkpointer=InMemorySaver() if may_pause(config.settings) else None
+                *models.faster, checkpointer=InMemorySaver(serde=serializer()) if may_pause(config.settings) else None
             )
             output: Any = None
             started = time.monotonic()
