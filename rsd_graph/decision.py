@@ -11,11 +11,13 @@ def suffices(proposal: Generation, reward: float, settings: RSDSettings, step: i
 
 
 def is_kept(state: RSDState, settings: RSDSettings) -> bool | None:
-    """Whether the proposal is kept for its reward; None if nothing was scored.
+    """Whether the proposal is kept, for its reward or because a person has chosen it; None if nothing was scored.
 
     A fork or a resumed call may have chosen other settings since it was scored.
     """
     proposal, reward = state["proposal"], state["reward"]
+    if state.get("chosen"):
+        return True
     if proposal is None or reward is None:
         return None
     return suffices(proposal, reward, settings, len(state["steps"]))
@@ -40,6 +42,8 @@ def told(state: RSDState, settings: RSDSettings) -> Decision | None:
 
 def _why(state: RSDState, settings: RSDSettings, proposal: Generation, kept: bool | None) -> str:
     reward, author = state["reward"], state["author"]
+    if state.get("chosen"):
+        return "a person has edited it" if state.get("edited") else "a person has chosen it"
     if reward is None:
         return "not scored" if author == "draft" else f"the {author} wrote it: the draft's step was not scored"
     compared = _compared(reward, settings, len(state["steps"]))

@@ -3,8 +3,9 @@
     async for event in graph.astream({"problem": ...}, stream_mode="custom"):
         match event["event"]: ...
 
-Each step emits these events in this order: `proposed`, `scored`, `replaced` if the target rewrote it, `kept`. The last
-event of a run is `finished`. From a graph embedded in a parent, they arrive only with `subgraphs=True`.
+Each step emits these events in this order: `proposed`, `scored`, `replaced` if the target rewrote it, `kept`; those of
+what a review has drawn again come once more. The last event of a run is `finished`. From a graph embedded in a parent,
+they arrive only with `subgraphs=True`.
 """
 
 from collections.abc import Iterator

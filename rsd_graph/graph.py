@@ -1,6 +1,8 @@
 """The state machine.
 
 START -> draft -> score -(reward)-> check | target;  target -> check;  check -> draft | tool | END;  tool -> check
+
+Where a person may review steps: target -> score;  score -> review;  review -> check, or draft | target once more
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +17,10 @@ from typing_extensions import TypedDict
 from rsd_graph._internal.runtime import Node, Router, RSDStateGraph
 from rsd_graph.decision import is_kept
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.nodes import check_node, draft_node, score_node, target_node, tool_node
+from rsd_graph.nodes import check_node, draft_node, review, score_node, target_node, tool_node
 from rsd_graph.nodes.tool import Runner
 from rsd_graph.protocols import RewardModel, StepGenerator
+from rsd_graph.review import is_scored_again, reason
 from rsd_graph.sandbox import Sandbox
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState, RSDWatched
@@ -43,15 +46,30 @@ DESCRIPTIONS = {
     "target": "The expensive model rewrites a step that was not accepted.",
     "check": "Keeps the step, and ends the run at an answer or at a limit.",
     "tool": "Runs the code that a kept step asks to run; its output follows as a step.",
+    "review": "Pauses the run: a person accepts, replaces, edits or redraws the step, or ends the run.",
 }
 """What each node does, as drawings and Studio show it."""
 
 
-def accept_or_rewrite(state: RSDState) -> Literal["check", "target"]:
+def accept_or_rewrite(state: RSDState) -> Literal["check", "target", "review"]:
     """The edge after the reward: keep the draft's step, or have the target write it."""
-    if state["stop"]:
+    if state["stop"] or state["author"] == "target" or is_kept(state, state["settings"]):
+        return "review" if reason(state, state["settings"]) else "check"
+    return "target"  # a blank proposal too: it is not scored, and not kept
+
+
+def keep_or_score(state: RSDState) -> Literal["check", "score", "review"]:
+    """The edge after the target: keep its step, unless a person may review it."""
+    if state["author"] == "target" and is_scored_again(state, state["settings"]):
+        return "score"
+    return "review" if reason(state, state["settings"]) else "check"
+
+
+def keep_or_redraw(state: RSDState) -> Literal["check", "draft", "target"]:
+    """The edge after a review: keep what was chosen, or have its author write it again."""
+    if state["stop"] or state.get("chosen"):
         return "check"
-    return "check" if is_kept(state, state["settings"]) else "target"  # a blank proposal is not scored, and not kept
+    return "target" if state["author"] == "target" else "draft"
 
 
 def go_on_or_end(state: RSDState) -> Literal["draft", "tool", "__end__"] | Send:
@@ -103,9 +121,10 @@ def build_rsd_graph(
     nodes = {
         "draft": Node(draft_node(draft, reward, choose), takes_input=True),
         "score": Node(score_node(reward, choose, runner)),
-        "target": Node(target_node(target, choose)),
+        "target": Node(target_node(target, choose, reward)),
         "check": Node(check_node({"draft": draft, "target": target, "reward": reward}, choose)),
         "tool": Node(tool_node(choose, runner)),
+        "review": Node(review),
     }
     for name, node in nodes.items():
         options: dict[str, Any] = given.pop(name, {})
@@ -115,8 +134,9 @@ def build_rsd_graph(
         raise ConfigurationError(f"`node_options` names {', '.join(given)}; the nodes are {', '.join(nodes)}")
     graph.add_edge(START, "draft")
     graph.add_edge("draft", "score")
-    graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target"])
-    graph.add_edge("target", "check")
+    graph.add_conditional_edges("score", Router(accept_or_rewrite), ["check", "target", "review"])
+    graph.add_conditional_edges("target", Router(keep_or_score), ["check", "score", "review"])
+    graph.add_conditional_edges("review", Router(keep_or_redraw), ["check", "draft", "target"])
     graph.add_conditional_edges("check", Router(go_on_or_end), ["draft", "tool", END])
     graph.add_edge("tool", "check")
     return graph

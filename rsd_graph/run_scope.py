@@ -92,8 +92,8 @@ def moment() -> Moment | None:
 
 
 @contextmanager
-def at(now: Moment) -> Iterator[None]:
-    """Let the models that are called in this block know where the run is."""
+def at(now: Moment | None) -> Iterator[None]:
+    """Let the models that are called in this block know where the run is; None: they are to do nothing ahead of it."""
     token = _moment.set(now)
     try:
         yield

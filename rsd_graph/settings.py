@@ -136,10 +136,24 @@ class RSDSettings(BaseModel):
         "Otherwise code runs only in a step that is kept.",
         json_schema_extra=_affects(DECIDE, ("tool",)),
     )
+    review: Literal["off", "rejected", "all"] = Field(
+        default="off",
+        description="Whether the run pauses for a person: before it keeps what the target wrote in place of a rejected "
+        "step, or before it keeps any step. It needs a checkpointer.",
+        json_schema_extra=_affects(("review",)),
+    )
+    interrupt_below: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Reward below which a step of the target makes the run pause for a person; by default none does. "
+        "The target's steps are then scored too. It needs a checkpointer.",
+        json_schema_extra=_affects(("review",)),
+    )
     neutralize_control_tokens: bool = Field(
         default=True,
-        description="Whether text in the problem, the history and tool output that a tokenizer would read as a control "
-        "token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
+        description="Whether text in the problem, the history, tool output and edited steps that a tokenizer would "
+        "read as a control token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
         json_schema_extra=_affects(WRITE),
     )
 

@@ -18,13 +18,14 @@ Author = Literal["draft", "target", "tool"]
 Finish = Literal["delimiter", "eos", "length"]
 """How a generation ended: at the step delimiter, at the end of the model's text, or at a token limit."""
 
-Stop = Literal["eos", "max_steps", "max_tokens", "context_overflow", "no_progress"]
+Stop = Literal["eos", "max_steps", "max_tokens", "context_overflow", "no_progress", "stopped"]
 """Why a run ended.
 
 - `eos`: the model ended its text; the usual case.
 - `max_steps`, `max_tokens`: the run reached a limit set in its settings.
 - `context_overflow`: the next prompt no longer fits a model's context.
 - `no_progress`: draft and target both proposed nothing but white space, for `MAX_BLANK_STEPS` steps in a row.
+- `stopped`: a person ended it in a review.
 """
 
 MAX_BLANK_STEPS = 10
@@ -179,7 +180,9 @@ class Step:
     was blank, or, if it was kept, a gate let it pass."""
     finish: Finish = "delimiter"
     tokens: Count = 0
-    """Tokens that its author wrote for it; 0 if the backend does not report them."""
+    """Tokens that its author wrote for it; 0 if the backend does not report them, or a person wrote it anew."""
+    edited: bool = False
+    """Whether a person has changed what its author wrote, in a review."""
 
     def __post_init__(self) -> None:
         _set_plain(self, "reward", "tokens")
@@ -320,6 +323,16 @@ class RSDState(RSDInput, RSDWatched):  # type: ignore[misc]  # `messages` are in
     """The code that the newest step asks to run; missing in runs without tools."""
     output: str | None
     """What the proposal's code printed, if it ran before the reward; missing in runs where none does."""
+    rejected: Generation | None
+    """The draft's step that the target has rewritten. This key and those below are missing in runs without review."""
+    target_reward: Reward | None
+    """Reward of what the target wrote; None if it was not scored."""
+    chosen: bool | None
+    """Whether a person has chosen `proposal`: it is kept, whatever its reward."""
+    edited: bool | None
+    """Whether a person has changed the text of `proposal`."""
+    redraw: int | None
+    """Seed with which the step is drawn again."""
 
 
 def passed_gate(state: RSDState) -> bool:

@@ -51,6 +51,11 @@ class Records(TypedDict, total=False):
     decision: Any
     code: Text | None
     output: Text | None
+    rejected: Generation | None
+    target_reward: Reward | None
+    chosen: bool | None
+    edited: bool | None
+    redraw: int | None
 
 
 _adapter = TypeAdapter(Records)

@@ -21,12 +21,13 @@ from rsd_graph.errors import ConfigurationError, InvalidProblemError, describe
 from rsd_graph.forms import RSDForm, StudioForm
 from rsd_graph.next_step import conversation
 from rsd_graph.question import KEYS, TAKEN, read_input
+from rsd_graph.review import may_pause
 from rsd_graph.run_scope import NOTHING, Moment, RunScope, at
 from rsd_graph.settings import MAX_STEPS_LIMIT, RSDSettings, with_fields
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState, no_steps
 
-RECURSION_LIMIT = 4 * MAX_STEPS_LIMIT + 10
-"""More supersteps than any run can take: four nodes per step."""
+RECURSION_LIMIT = 6 * MAX_STEPS_LIMIT + 10
+"""More supersteps than any run can take: six nodes per step, with a review."""
 
 CHOICE = "__rsd_choice"
 """Where a run's configuration holds what its own call chose."""
@@ -39,6 +40,9 @@ OPENED = {"conversation", "steps", "usage", "stop", "proposal", "reward"}
 
 PARENT = "__pregel_runtime"
 """Where LangGraph keeps a parent's context for the graphs that its nodes call."""
+
+CHECKPOINTER = "__pregel_checkpointer"
+"""Where it keeps the parent's checkpointer."""
 
 Update = dict[str, Any]
 
@@ -204,7 +208,7 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
                 yield chunk
 
     def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
-        """See LangGraph. The node that runs code is drawn where the graph is made to run code."""
+        """See LangGraph. The nodes that run code or ask a person are drawn where the graph is made to use them."""
         return self._drawn(super().get_graph(config, xray=xray))
 
     async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
@@ -214,6 +218,9 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
     def _drawn(self, drawing: Graph) -> Graph:
         if "tool" in drawing.nodes and not self.builder.runs_code:
             drawing.remove_node(drawing.nodes["tool"])
+        if "review" in drawing.nodes and not may_pause(self.builder.defaults):
+            drawing.remove_node(drawing.nodes["review"])
+            _without_second_score(drawing)
         return drawing
 
     def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:  # noqa: ARG002  # LangGraph's
@@ -241,12 +248,20 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         configurable = _configurable(config, self.config)
         own = _passed(context)
         choice = Choice({**_parents_fields(configurable), **own}, self.builder.defaults)
+        if given is not None and may_pause(choice.over(None)) and not self._is_saved(configurable):
+            raise ConfigurationError(
+                "`review` and `interrupt_below` pause a run until it is resumed: compile the graph with a checkpointer"
+            )
         called: Any = {
             **(config or {}),
             "recursion_limit": RECURSION_LIMIT,
             "configurable": {**configurable, CHOICE: choice, SCOPE: RunScope()},
         }
         return self._opened(given, choice), called, RSDSettings(**own) if own else None
+
+    def _is_saved(self, configurable: Mapping[str, Any]) -> bool:
+        """Whether a run can pause: its state is kept, by this graph's checkpointer or by a parent's."""
+        return bool(self.checkpointer) or configurable.get(CHECKPOINTER) is not None
 
     def _opened(self, given: Any, choice: Choice) -> Any:
         """The whole state of a new run, for START to write; or, to resume a run, what it is resumed with."""
@@ -272,6 +287,15 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         if edit.as_node in {START, "__input__"}:
             return edit._replace(values=self._opened(edit.values, Choice({}, self.builder.defaults)))
         return edit._replace(values=edited(edit.values))
+
+
+def _without_second_score(drawing: Graph) -> None:
+    """Draw the target's step as kept: only a review has it scored."""
+    drawing.edges = [
+        edge._replace(conditional=False) if edge.source == "target" else edge
+        for edge in drawing.edges
+        if (edge.source, edge.target) != ("target", "score")
+    ]
 
 
 def _closing(chunks: Iterator[Any], scope: RunScope) -> Iterator[Any]:

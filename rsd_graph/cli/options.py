@@ -67,6 +67,18 @@ Tools = Annotated[
         show_default="off",
     ),
 ]
+Review = Annotated[
+    str | None,
+    typer.Option(
+        help="`rejected` asks you before what the target wrote in place of a rejected step is kept; `all` before any "
+        "step is.",
+        show_default="off",
+    ),
+]
+InterruptBelow = Annotated[
+    str | None,
+    typer.Option(help="Ask you about a step of the target whose reward is below this.", show_default="never"),
+]
 Seed = Annotated[str | None, typer.Option(help="Random seed; the same seed repeats a run.", show_default="0")]
 
 

@@ -13,10 +13,12 @@ from rich.text import Text
 
 from rsd_graph.cli.errors import print_error
 from rsd_graph.cli.progress import Stages
+from rsd_graph.cli.review_prompt import ask
 from rsd_graph.cli.terminal_text import plain
 from rsd_graph.costs import Flops
 from rsd_graph.errors import RSDError
 from rsd_graph.events import RSDEvent
+from rsd_graph.review import Question
 from rsd_graph.state import Author, RSDOutput
 
 BAR = 8
@@ -28,6 +30,7 @@ ENDINGS = {
     "max_tokens": "stopped at the token limit (--max-tokens)",
     "context_overflow": "stopped: the problem and the solution together are longer than the model's context",
     "no_progress": "stopped: neither model wrote anything but blank lines",
+    "stopped": "stopped in the review",
 }
 
 
@@ -63,6 +66,9 @@ class View(Protocol):
 
     def text(self, piece: str) -> None:
         """The response has grown by this; only a view that is live is told."""
+
+    def ask(self, asked: Question) -> Any:
+        """The run pauses for a review. Returns the answer, as the run takes it."""
 
     def result(self, result: Result) -> None:
         """The run is complete, or a limit ended it."""
@@ -139,6 +145,13 @@ class TerminalView:
         written = plain(self._rewriting.strip("\n"))
         lines = written.wrap(self._out, max(self._out.width - 4, 1))[-LIVE_LINES:]  # the spinner and a margin
         self._wait(Text("\n").join(lines))
+
+    def ask(self, asked: Question) -> Any:
+        self.close()
+        answer = ask(self._out, asked)
+        if answer["action"] == "redraw":
+            self._wait(f"step {asked['step'] + 1} is drawn again")
+        return answer
 
     def result(self, result: Result) -> None:
         output, usage = result.output, result.output["usage"]
@@ -224,6 +237,16 @@ class JSONView:
 
     def text(self, piece: str) -> None:
         pass
+
+    def ask(self, asked: Question) -> Any:
+        self._print({"event": "review", **asked})
+        line = sys.stdin.readline()
+        if not line.strip():
+            raise RSDError(f"standard input ended before step {asked['step'] + 1} was reviewed")
+        try:
+            return json.loads(line)
+        except ValueError:
+            return line.strip()  # an action alone; the run says if it is none
 
     def result(self, result: Result) -> None:
         flops = asdict(result.flops) | {"saving": result.flops.saving} if result.flops else None

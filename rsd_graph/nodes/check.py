@@ -18,6 +18,9 @@ from rsd_graph.state import Generation, RSDState, Step, Stop, Usage, after, join
 from rsd_graph.tools.blocks import by_models, code_to_run
 from rsd_graph.tools.formats import Choose, no_tools
 
+REVIEWED = ("rejected", "target_reward", "chosen", "edited", "redraw")
+"""What a review leaves in the state, until the step is kept."""
+
 
 def check_node(
     models: Mapping[str, Named] | None = None, choose: Choose = no_tools
@@ -57,6 +60,7 @@ def check_node(
             "proposal": None,
             **({} if usage == state["usage"] else {"usage": usage}),
             **({"shown": 0} if state.get("shown") else {}),
+            **{key: None for key in REVIEWED if state.get(key) is not None},
             **({} if code == state.get("code") else {"code": code}),
             **({} if state.get("message_id") else {"message_id": message_id}),  # a run of an earlier version
             **ending,
@@ -76,6 +80,7 @@ def _kept(state: RSDState) -> tuple[list[Step], Usage]:
         reward=None if passed_gate(state) else state["reward"],
         finish=proposal.finish,
         tokens=proposal.usage.completion,
+        edited=bool(state.get("edited")),
     )
     return [*steps, step], Usage(response=step.tokens)
 

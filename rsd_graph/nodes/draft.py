@@ -9,6 +9,7 @@ from rsd_graph.events import GivenUp, Proposed, emit
 from rsd_graph.next_step import conversation, propose
 from rsd_graph.protocols import Bound, Hopeless, RewardModel, StepGenerator, highest_reward, needs_logprobs
 from rsd_graph.question import TAKEN, read_question
+from rsd_graph.review import drawn_again, may_pause
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import RSDState, Usage, no_steps
 from rsd_graph.tools.formats import Choose, no_tools
@@ -35,13 +36,15 @@ def draft_node(
             raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
         index = len(run["steps"])
         try:
-            lost = _lost(bound, settings, index) if bound else None
+            lost = (
+                _lost(bound, settings, index) if bound and not may_pause(settings) else None
+            )  # a person reads it whole
             generation = await propose(
                 model,
                 "draft",
                 run["conversation"],
                 run["steps"],
-                settings,
+                drawn_again(settings, run.get("redraw")),
                 logprobs=logprobs,
                 stop_if=lost,
                 tools=choose(settings),

@@ -14,6 +14,7 @@ from rsd_graph.events import emit, unshown
 from rsd_graph.next_step import is_blank, without_blanks
 from rsd_graph.nodes.tool import Runner
 from rsd_graph.protocols import RewardModel, generating, needs_logprobs
+from rsd_graph.run_scope import at
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Score, Step, TokenUsage, Usage, bare
 from rsd_graph.tools.blocks import code_to_run
@@ -26,7 +27,7 @@ _score = TypeAdapter(Score)
 def score_node(
     model: RewardModel, choose: Choose = no_tools, runner: Runner | None = None
 ) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:
-    """The node in which `model` scores the draft's proposal in [0, 1].
+    """The node in which `model` scores the draft's proposal in [0, 1]; and the target's, where a review may show it.
 
     Args:
         model: The process reward model.
@@ -38,22 +39,16 @@ def score_node(
         proposal = state["proposal"]
         if proposal is None:  # the draft's context is full: the run is about to end
             return {}
+        if state["author"] == "target":
+            return await _of_the_target(model, state, proposal)
         index = len(state["steps"])
         if proposal.finish != "eos" and is_blank(proposal):
             emit({"event": "scored", "step": index, "reward": None, "accepted": False})
             return {"reward": None}
 
         output, seen = await _with_output(state, settings, choose(settings), runner)
-
-        async def call() -> Score:
-            scores = model.score(state["conversation"], without_blanks(state["steps"]), [seen])
-            if not isawaitable(scores):
-                raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
-            return _checked(await scores, model.name)
-
         try:
-            with unshown(), generating(logprobs=needs_logprobs(model)):  # a wrapper may have the draft write ahead
-                verdict = await traced(model, "reward", state["conversation"], call, candidate=proposal.text)
+            verdict = await _verdict(model, state, seen)
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
@@ -68,6 +63,27 @@ def score_node(
         }
 
     return score
+
+
+async def _of_the_target(model: RewardModel, state: RSDState, proposal: Generation) -> dict[str, Any]:
+    """The reward of what the target wrote. Nothing depends on it but a review, so a full context leaves it unknown."""
+    try:
+        with at(None):  # a wrapper would take the step for the draft's, and work ahead of it
+            verdict = await _verdict(model, state, proposal)
+    except ContextOverflowError:
+        return {"target_reward": None}
+    return {"target_reward": verdict.reward, "usage": state["usage"] + Usage(reward=verdict.usage)}
+
+
+async def _verdict(model: RewardModel, state: RSDState, candidate: Generation) -> Score:
+    async def call() -> Score:
+        scores = model.score(state["conversation"], without_blanks(state["steps"]), [candidate])
+        if not isawaitable(scores):
+            raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
+        return _checked(await scores, model.name)
+
+    with unshown(), generating(logprobs=needs_logprobs(model)):  # a wrapper may have the draft write ahead
+        return await traced(model, "reward", state["conversation"], call, candidate=candidate.text)
 
 
 async def _with_output(

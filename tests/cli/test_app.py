@@ -14,7 +14,7 @@ from rsd_graph.cli import app, reflowed
 OPTIONS = {
     "solve": {
         "problem", "--draft", "--target", "--reward", "--preset", "--threshold", "--weighting", "--max-steps",
-        "--max-tokens", "--temperature", "--seed", "--tools", "--config", "--json",
+        "--max-tokens", "--temperature", "--seed", "--tools", "--review", "--interrupt-below", "--config", "--json",
     },
     "serve": {"--preset", "--config", "--dry-run", "--gpus", "--gpu-memory"},
     "gateway": {

@@ -248,3 +248,58 @@ def test_ctrl_c_keeps_what_was_shown(server: FakeServer) -> None:
     assert "first step" in out
     assert err == "rsd: interrupted after 1 step\n"
     assert process.returncode == 130
+
+
+def reviewed(server: FakeServer, target: FakeServer) -> list[str]:
+    """Options of a run whose first step the draft gets wrong."""
+    draft = llamacpp(server, said("2+2 is 5", logprob=UNSURE), said(r"so \boxed{4}", "eos"))
+    return ["2+2?", "--draft", draft, "--target", llamacpp(target, said("2+2 is 4"))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ("a\n", "target 2+2 is 4"),
+        ("\n", "target 2+2 is 4"),
+        ("d\n", "draft 2+2 is 5"),
+        ("x\ne\nis 2+2\n", "target is 2+2"),
+    ],
+)
+def test_a_review_asks_what_becomes_of_a_step(server: FakeServer, target: FakeServer, answer: str, kept: str) -> None:
+    """The target's step is shown and asked about; a letter that is none is asked for again."""
+    run = rsd(*reviewed(server, target), "--review", "rejected", stdin=answer)
+    assert run.exit_code == 0, run.stderr
+    shown = " ".join(run.stdout.split())
+    assert "step 1: the draft's was rejected; the target wrote this" in shown
+    assert "[a]ccept · take the [d]raft's · [e]dit · [r]edraw · [s]top" in shown
+    author, text = kept.split(" ", 1)
+    assert f"1 {author}" in shown.split("[s]top")[-1]
+    assert text in shown.split("[s]top")[-1]
+
+
+def test_a_review_that_stops_the_run_keeps_what_there_is(server: FakeServer, target: FakeServer) -> None:
+    run = rsd(*reviewed(server, target), "--review", "rejected", stdin="s\n")
+    assert run.exit_code == 3
+    assert "stopped in the review" in run.stdout
+
+
+def test_a_review_that_nobody_answers_is_an_error(server: FakeServer, target: FakeServer) -> None:
+    """Also for a program; and where the problem takes standard input."""
+    options = reviewed(server, target)
+    assert "standard input ended before step 1 was reviewed" in rsd(*options, "--review", "rejected").stderr
+    run = rsd(*options, "--review", "all", "--json")
+    assert run.exit_code == 1
+    assert "standard input ended before step 1" in json.loads(run.stdout.splitlines()[-1])["message"]
+    assert "pass the problem in quotes" in rsd("-", "--review", "all", stdin="2+2?").stderr
+
+
+def test_a_program_answers_a_review_in_json(server: FakeServer, target: FakeServer) -> None:
+    run = rsd(
+        *reviewed(server, target), "--review", "rejected", "--json", stdin='oh\n{"action": "edit", "text": "four"}\n'
+    )
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    first, again = [line for line in lines if line["event"] == "review"]
+    assert "error" not in first
+    assert "'oh'" in again["error"]
+    step = lines[-1]["steps"][0]
+    assert (step["text"], step["edited"]) == ("four", True)
