@@ -6,8 +6,9 @@ Of GSM8K it takes the problems whose reference solutions compute most, by the di
 the first. Every way solves the same problems with the same greedy models and the confidence reward. The ways:
 
 - `off`: no code is run;
-- `python`: code runs in steps that are kept;
-- `before`: the draft's code runs before its step is scored (`tools_before_score`).
+- `python`: code runs in steps that are kept, and the models are asked as Qwen2.5-Math is;
+- `program`: the same, and the models are asked for a program first;
+- `before`: as `program`, and the draft's code runs before its step is scored (`tools_before_score`).
 
 Each way that has solved a data set is a line in `--results`: a run that was stopped resumes.
 """
@@ -34,10 +35,17 @@ from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
 
+PROGRAM = (
+    "Solve the problem with a Python program. First write the program in a ```python block: it computes the answer from "
+    "the numbers of the problem, and prints it. The program is run, and its output follows in an ```output block. Then "
+    "put the final answer within \\boxed{}."
+)
+
 WAYS: dict[str, dict[str, Any]] = {
     "off": {"tools": "off"},
     "python": {"tools": "python"},
-    "before": {"tools": "python", "tools_before_score": True},
+    "program": {"tools": "python", "system_prompt": PROGRAM},
+    "before": {"tools": "python", "system_prompt": PROGRAM, "tools_before_score": True},
 }
 
 
@@ -79,7 +87,7 @@ def parse() -> argparse.Namespace:
 
 
 def heavy(file: Path, count: int) -> list[Problem]:
-    """The problems whose reference solutions have most digits in their calculations, which stand between `<<` and `>>`."""
+    """The problems whose reference solutions have most digits in their calculations: what is between `<<` and `>>`."""
     lines = file.read_text(encoding="utf-8").splitlines()
     digits = [sum(map(str.isdigit, "".join(re.findall("<<(.*?)>>", json.loads(line)["answer"])))) for line in lines]
     hardest = sorted(range(len(lines)), key=lambda index: (-digits[index], index))[:count]
