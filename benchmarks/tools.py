@@ -36,9 +36,9 @@ from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
 
 PROGRAM = (
-    "Solve the problem with a Python program. First write the program in a ```python block: it computes the answer from "
-    "the numbers of the problem, and prints it. The program is run, and its output follows in an ```output block. Then "
-    "put the final answer within \\boxed{}."
+    "Solve the problem with a Python program. First write the program in a ```python block: it computes the answer "
+    "from the numbers of the problem, and prints it. The program is run, and its output follows in an ```output block. "
+    "Then put the final answer within \\boxed{}."
 )
 
 WAYS: dict[str, dict[str, Any]] = {
