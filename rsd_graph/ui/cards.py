@@ -33,11 +33,12 @@ def growing_html(story: Story, node: str | None, words: str) -> str:
     number = len(story.cards) + 1
     said = {"draft": "the draft writes", "score": "the reward model scores", "target": "the target writes"}
     doing = said.get(node, f"{node} works") if node else "not finished"
+    kind = f"step growing {node}" if node else "step growing"
     text = words if node == "target" else (drafted.text if drafted else "")
     bar = reward_bar(drafted.reward, story.threshold) if drafted else ""
     rejected = _rejected(drafted, story.threshold) if drafted and node == "target" else ""
     return (
-        f'<article class="step growing {node or ""}"><header><span class="number">{number}</span>'
+        f'<article class="{kind}"><header><span class="number">{number}</span>'
         f'<span class="author">{escape(doing)}</span>{bar}</header>'
         f"{_text(text)}{rejected}</article>"
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import aiosqlite
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
@@ -186,6 +187,8 @@ class Runner:
     async def _follow(self, live: Live, given: Any, settings: dict[str, Any]) -> dict[str, Any]:
         output: dict[str, Any] = {}
         modes: Any = ["custom", "tasks", "messages", "values"]
+        mode: str
+        chunk: Any
         async for mode, chunk in self.graph.astream(given, _thread(live.id), context=settings, stream_mode=modes):
             match mode:
                 case "custom":
@@ -206,7 +209,10 @@ class Runner:
         live.story.tell(event)
         live.version += 1
         number, live.events = live.events, live.events + 1
-        await self.runs.append(live.id, number, event, live.story.status)
+        try:
+            await self.runs.append(live.id, number, event, live.story.status)
+        except aiosqlite.Error as error:
+            live.story.error = f"this run cannot be kept: {error}"
 
     async def _scored(self, run: str, step: int) -> StateSnapshot | None:
         """The newest checkpoint at which the draft's proposal for this step has its reward and nothing is decided."""

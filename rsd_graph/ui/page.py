@@ -154,10 +154,9 @@ def _list(runner: Runner, runs: list[Summary], here: str | None) -> None:
         compare = ui.button("Compare two", on_click=lambda: ui.navigate.to(f"/compare/{chosen[0]}/{chosen[1]}"))
         compare.props("outline dense no-caps").set_enabled(False)
         ui.button("Remove", on_click=remove).props("flat dense no-caps")
-        ui.button("Open a file", on_click=lambda: upload.run_method("pickFiles")).props("flat dense no-caps").tooltip(
-            "The output of rsd solve --json"
-        )
-    upload = ui.upload(auto_upload=True, max_file_size=BIGGEST_FILE).on_upload(opened).classes("hidden")
+        upload = ui.upload(auto_upload=True, max_file_size=BIGGEST_FILE).on_upload(opened).classes("hidden")
+        picked = ui.button("Open a file", on_click=lambda: upload.run_method("pickFiles")).props("flat dense no-caps")
+        picked.tooltip("The output of rsd solve --json")
 
 
 def _told(run: Summary) -> str:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rsd_graph._internal.progress import Progress
 from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.checkpoints import serializer
 from rsd_graph.config import Config
+from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.graph import create_rsd_graph
 from rsd_graph.settings import RSDSettings
@@ -35,7 +37,7 @@ SLOTS = 2
 
 @asynccontextmanager
 async def opened(
-    models: Sequence[Any], settings: RSDSettings, database: Path, parameters: Any = None
+    models: Sequence[Any], settings: RSDSettings, database: Path, parameters: Parameters | None = None
 ) -> AsyncIterator[Runner]:
     """The runs in this database, over these models: draft, target and reward.
 
@@ -44,26 +46,21 @@ async def opened(
     """
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        connection = await aiosqlite.connect(database)
-    except (OSError, aiosqlite.Error) as error:
+        with closing(sqlite3.connect(database)) as probe:
+            probe.execute("PRAGMA schema_version")  # reads the file
+    except (OSError, sqlite3.Error) as error:
         raise ConfigurationError(f"cannot open the runs in {database}: {error}") from error
-    try:
+    draft, target, reward = models
+    async with aiosqlite.connect(database) as connection:
         runs = Runs(connection)
-        try:
-            await runs.open()
-        except aiosqlite.Error as error:
-            raise ConfigurationError(f"cannot read the runs in {database}: {error}") from error
-        draft, target, reward = models
+        await runs.open()
         saver = AsyncSqliteSaver(connection, serde=serializer())
-        runner = Runner(
-            create_rsd_graph(draft, target, reward, settings=settings, checkpointer=saver), runs, parameters
-        )
+        graph = create_rsd_graph(draft, target, reward, settings=settings, checkpointer=saver)
+        runner = Runner(graph, runs, parameters)
         try:
             yield runner
         finally:
             await runner.close()
-    finally:
-        await connection.close()
 
 
 def application(runner: Runner, settings: RSDSettings, key: str | None = None) -> Any:

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PROBLEM = "Natalia sold 48 clips in April and half as many in May. How many in all?"
+LOCAL = ("http://127.0.0.1:", "data:")
 PATIENCE = 30_000
 """Milliseconds."""
 
@@ -46,17 +47,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A window in which nothing may go wrong, and nothing comes from elsewhere."""
-    window = browser.new_page(viewport={"width": 1200, "height": 900})
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    window = context.new_page()
     window.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     wrong: list[str] = []
     window.on("pageerror", lambda error: wrong.append(str(error)))
-    window.on(
-        "request",
-        lambda asked: None if "127.0.0.1" in asked.url or asked.url.startswith("data:") else wrong.append(asked.url),
-    )
+    window.on("request", lambda asked: None if asked.url.startswith(LOCAL) else wrong.append(asked.url))
     yield window
-    window.close()
+    context.close()
     assert wrong == []
 
 
@@ -75,9 +74,8 @@ def steps(page: Page) -> Any:
 
 
 def test_a_run_is_shown_step_by_step(page: Page, address: str) -> None:
-    """Cards by author, the rejected draft folded, mathematics, the answer, tokens and FLOPs; another tab sees the same."""
+    """Cards by author, the rejected draft folded, mathematics, the answer, tokens; another tab sees the same."""
     solve(page, address, PROBLEM)
-    expect(page.locator(".machine .active")).to_be_visible()
     expect(page.locator(".answer")).to_have_text("72")
     expect(steps(page)).to_have_count(3)
     assert [steps(page).nth(index).get_attribute("aria-label") for index in range(3)] == [
@@ -160,8 +158,10 @@ def test_a_server_that_is_gone_leaves_a_run_that_resumes(page: Page, address: st
     expect(page.locator(".error")).to_contain_text("is the server running?")
 
 
-def test_a_run_is_stopped(page: Page, address: str) -> None:
+def test_a_run_lights_up_and_is_stopped(page: Page, address: str) -> None:
     solve(page, address, "slow")
+    expect(page.locator(".machine .draft.active")).to_be_visible()
+    expect(page.locator(".growing")).to_contain_text("the draft writes")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".outcome")).to_contain_text("interrupted")
     expect(page.get_by_role("button", name="Resume")).to_be_visible()

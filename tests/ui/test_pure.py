@@ -1,6 +1,7 @@
 """What the page shows, without a page: stories, cards, text, the drawing and the key."""
 
 import asyncio
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -80,15 +81,15 @@ def test_what_has_become_of_a_run() -> None:
 
 def test_a_file_of_rsd_solve_is_read(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    file.write_text("".join(__import__("json").dumps(event) + "\n" for event in EVENTS[1:]))
+    file.write_text("".join(json.dumps(event) + "\n" for event in EVENTS[1:]))
     story = told(read_file(file))
     assert (story.problem, len(story.cards)) == ("run.jsonl", 2)
 
 
 @pytest.mark.parametrize(
     ("text", "where"),
-    [("{", "line 1"), ('{"event": "kept"}', "line 1"), ("[]", "line 1"), ("", "no run"), ('{"event": "loading"}', "no run"),
-     ('\n\n{"event": "proposed"}', "line 3")],
+    [("{", "line 1"), ('{"event": "kept"}', "line 1"), ("[]", "line 1"), ("", "no run"),
+     ('{"event": "loading"}', "no run"), ('\n\n{"event": "proposed"}', "line 3")],
 )  # fmt: skip
 def test_a_file_that_holds_no_run_is_named(text: str, where: str) -> None:
     with pytest.raises(ConfigurationError, match=where):
@@ -103,8 +104,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["<script>alert(1)</script>", '<img src=x onerror="alert(1)">', "**<b onclick=x>**", "[x](javascript:alert(1))",
-     "```html\n<script>\n```", "```<script>\nx", r"\(\href{javascript:alert(1)}{x}\)", r"$\text{<img src=x onerror=x>}$",
-     r"\[\style{color:red}{x}\]", r"$\class{x}{y}$", "$</math><script>alert(1)</script>$", "\\boxed{<script>}"],
+     "```html\n<script>\n```", "```<script>\nx", r"\(\href{javascript:alert(1)}{x}\)",
+     r"$\text{<img src=x onerror=x>}$", r"\[\style{color:red}{x}\]", r"$\class{x}{y}$",
+     "$</math><script>alert(1)</script>$", "\\boxed{<script>}"],
 )  # fmt: skip
 def test_text_of_a_model_is_never_html(text: str) -> None:
     """Nothing but bold, code and mathematics comes out, and no attribute that does something."""

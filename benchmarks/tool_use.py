@@ -1,6 +1,6 @@
 """Tools or none: the embedded pair with and without Python between its steps, in one run, in turns.
 
-    python benchmarks/tools.py gsm8k-test-200.jsonl math500-100.jsonl
+    python benchmarks/tool_use.py gsm8k-test-200.jsonl math500-100.jsonl
 
 Of GSM8K it takes the problems whose reference solutions compute most, by the digits in their calculations; of MATH500
 the first. Every way solves the same problems with the same greedy models and the confidence reward. The ways:
