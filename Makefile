@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 environment:  ## make the virtual environment, with everything for development
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[local,eval,gateway,train]' --group dev --group docs
+	$(BIN)/python -m pip install --quiet --editable '.[local,eval,gateway,train,ui]' --group dev --group docs
 
 format:  ## rewrite the sources as the formatter wants them
 	$(BIN)/ruff check --fix-only .

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rsd_graph import Generation, TokenUsage, create_rsd_graph
+from rsd_graph._internal.listening import reserve
 from rsd_graph.gateway import create_app
-from rsd_graph.gateway.serve import reserve
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
 SENTENCE = "Three apples and four apples are seven apples, of which she eats two."

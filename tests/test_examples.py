@@ -124,3 +124,28 @@ def loaded(example: str) -> Any:
         return import_module(example)
     finally:
         sys.path.pop(0)
+
+
+def test_code_in_a_step_is_run() -> None:
+    """In this machine's sandbox, and in one of the user's own."""
+    for example in ("tools.py", "custom_sandbox.py"):
+        lines = lines_of(example)
+        assert lines[lines.index("   tool: ```output") + 1] == "83908970"
+        assert lines[-1] == " answer: 83908970"
+
+
+def test_a_person_decides_about_a_rejected_step() -> None:
+    """The scripted one takes the draft's."""
+    assert lines_of("review.py") == [
+        "step 1, the draft's (0.31): In May she sold 48 * 2 = 96.",
+        "        the target's (0.95): In May she sold 48 / 2 = 24.",
+        "  draft: In May she sold 48 * 2 = 96.",
+        r"  draft: In all: \boxed{72}.",
+        " answer: 72",
+    ]
+
+
+def test_a_sweep_tells_what_it_saved() -> None:
+    lines = lines_of("sweep.py")
+    assert [line.split("  ")[0] for line in lines[:-1]] == ["0.3", "0.5", "0.7", "0.9"]
+    assert lines[-1].endswith("% saved")

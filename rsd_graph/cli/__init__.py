@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rsd_graph.cli import evaluate_reward, export_reward, gateway, sandbox, serve, solve, train_reward
+from rsd_graph.cli import evaluate_reward, export_reward, gateway, sandbox, serve, solve, train_reward, ui
 from rsd_graph.cli.commands import Commands
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ for command in (
     solve.solve,
     serve.serve,
     gateway.gateway,
+    ui.ui,
     train_reward.train_reward,
     evaluate_reward.evaluate_reward,
     export_reward.export_reward,

@@ -84,6 +84,7 @@ def gateway(
         "seed": seed,
     }
     with exit_codes(ErrorLine(), extras="gateway,local"):
+        from rsd_graph._internal.listening import reserve
         from rsd_graph.gateway import serve
         from rsd_graph.gateway.limits import Limits
 
@@ -97,7 +98,7 @@ def gateway(
         plan.load()  # what is wrong with it is an error before anything is loaded
         serve.require_key_beyond(host, plan)
         _log_to_the_terminal()
-        with serve.reserve(host, port) as reserved:
+        with reserve(host, port) as reserved:
             _serve(plan, reserved, workers)
 
 

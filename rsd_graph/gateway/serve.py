@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -22,6 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from rsd_graph._internal.addresses import LOOPBACK
+from rsd_graph._internal.listening import Server
 from rsd_graph._internal.progress import Progress
 from rsd_graph.assembly import assemble
 from rsd_graph.config import Config, load_config
@@ -107,25 +107,6 @@ async def application(plan: Plan, progress: Progress | None = None) -> AsyncIter
             raise ConfigurationError(f"{plan.api_key_env}: {error}") from error
 
 
-def reserve(host: str, port: int) -> socket.socket:
-    """A socket at the address, which refuses connections until it is served; port 0 takes any that is free.
-
-    Raises:
-        OSError: the address is in use, or is not this machine's.
-    """
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    # with the protocol named, asyncio switches off Nagle's algorithm, which would delay small answers by 40 ms
-    reserved = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":  # elsewhere, it would share the address with another program
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        reserved.bind(address[:2])
-    except OSError as error:
-        reserved.close()
-        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
-    return reserved
-
-
 def serve_here(plan: Plan, reserved: socket.socket, ready: Callable[[], None], progress: Progress | None) -> None:
     """Serve in this process until it is told to stop.
 
@@ -141,7 +122,7 @@ def serve_here(plan: Plan, reserved: socket.socket, ready: Callable[[], None], p
 
     async def serve() -> None:
         async with application(plan, progress) as app:
-            server = _Server(_uvicorn(app))
+            server = Server(_uvicorn(app))
             ready()
             await server.serve([reserved])
 
@@ -173,15 +154,6 @@ def serve_in_workers(plan: Plan, reserved: socket.socket, workers: int) -> None:
 def worker() -> ASGIApp:
     """The application of one process of several."""
     return _Worker(Plan.from_json(os.environ[PLAN]))
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, but a signal that has stopped it does not end the program before its models are closed."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # of uvicorn
-        """See uvicorn. A second signal ends the runs at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
 
 
 class _Worker:

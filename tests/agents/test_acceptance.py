@@ -1,6 +1,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,24 @@ def test_a_node_is_killed_and_resumed_by_another_process(tmp_path: Path) -> None
     assert question == f"human question {PROBLEM!r}"
     assert answer.startswith("ai rsd-")
     assert answer.endswith(repr("\n\n".join(STEPS)))
+
+
+def test_a_run_with_tools_and_review_is_killed_in_a_tool_call_and_resumed(tmp_path: Path) -> None:
+    """`kill -9` while the second block runs: another process runs it, with the variables of the first."""
+    module = [sys.executable, "-m", "tests.agents.resumed_review"]
+    whole = subprocess.run(
+        [*module, str(tmp_path / "whole.sqlite"), PROBLEM], capture_output=True, text=True, check=True
+    )
+    command = [*module, str(tmp_path / "killed.sqlite")]
+    with subprocess.Popen([*command, PROBLEM], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout
+        seen: list[str] = []
+        while seen.count("tool") < 2:
+            seen.append(first.stdout.readline().strip())
+        time.sleep(0.5)
+        first.kill()
+    second = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert second.stdout.split()[:2] == ["tool", "check"]
+    assert second.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
+    assert second.stdout.splitlines()[-1].endswith("10")
+    assert r"```output\n10\n" in second.stdout

@@ -1,5 +1,9 @@
-"""LangChain's standard tests of chat models. docs/embedding.md lists what is switched off, and why."""
+"""LangChain's standard tests of chat models. docs/embedding.md lists what is switched off, and why.
 
+With `RSD_TEST_PAIR=1`, the integration tests run on the embedded pair, which they download: half an hour on two cores.
+"""
+
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,11 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from rsd_graph import Generation, RSDSettings, create_rsd_graph
 from rsd_graph.agents import ChatRSD
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
+from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
 from rsd_graph.testing import ScriptedModel, ScriptedReward
+
+PAIR = bool(os.environ.get("RSD_TEST_PAIR"))
 
 
 class TestUnit(ChatModelUnitTests):
@@ -29,13 +36,16 @@ class TestUnit(ChatModelUnitTests):
 
 
 class TestIntegration(ChatModelIntegrationTests):
-    """The integration tests, on small weights that llama.cpp runs in this process."""
+    """The integration tests, on weights that llama.cpp runs in this process: small ones, or the embedded pair's."""
 
     graph: Any = None
 
     @pytest.fixture(autouse=True)
     def _graph(self, digit_weights: Path) -> None:
-        if TestIntegration.graph is None:
+        if TestIntegration.graph is None and PAIR:
+            draft, target = (EmbeddedLlamaCpp(weights, slots=2, context=2048) for weights in (DRAFT, TARGET))
+            TestIntegration.graph = create_rsd_graph(draft, target, ConfidenceReward())
+        elif TestIntegration.graph is None:
             model = EmbeddedLlamaCpp(digit_weights, slots=2, context=512, threads=1)
             settings = RSDSettings(max_step_tokens=4)
             TestIntegration.graph = create_rsd_graph(model, model, ConfidenceReward(), settings=settings)
@@ -46,7 +56,7 @@ class TestIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"graph": TestIntegration.graph, "max_tokens": 8}
+        return {"graph": TestIntegration.graph, "max_tokens": 48 if PAIR else 8}
 
     @property
     def supports_model_override(self) -> bool:

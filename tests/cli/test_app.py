@@ -17,6 +17,10 @@ OPTIONS = {
         "--max-tokens", "--temperature", "--seed", "--tools", "--review", "--interrupt-below", "--config", "--json",
     },
     "serve": {"--preset", "--config", "--dry-run", "--gpus", "--gpu-memory"},
+    "ui": {
+        "file", "--host", "--port", "--database", "--api-key-env", "--draft", "--target", "--reward", "--preset",
+        "--threshold", "--tools", "--config",
+    },
     "gateway": {
         "--api-key-env", "--config", "--draft", "--host", "--max-runs", "--max-steps", "--max-tokens",
         "--name", "--port", "--preset", "--reward", "--seed", "--target", "--temperature", "--threshold",

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
+from rsd_graph._internal.listening import reserve
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.gateway import Limits
-from rsd_graph.gateway.serve import Plan, require_key_beyond, reserve
+from rsd_graph.gateway.serve import Plan, require_key_beyond
 
 PLAN = Plan("my.toml", {"settings": {"threshold": "0.5"}}, "mine", "MY_KEY", Limits(runs=7, seconds=1.5))
 

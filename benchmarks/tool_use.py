@@ -1,6 +1,6 @@
 """Tools or none: the embedded pair with and without Python between its steps, in one run, in turns.
 
-    python benchmarks/tools.py gsm8k-test-200.jsonl math500-100.jsonl
+    python benchmarks/tool_use.py gsm8k-test-200.jsonl math500-100.jsonl
 
 Of GSM8K it takes the problems whose reference solutions compute most, by the digits in their calculations; of MATH500
 the first. Every way solves the same problems with the same greedy models and the confidence reward. The ways:
@@ -36,9 +36,9 @@ from rsd_graph.models.weights import DRAFT, TARGET
 from rsd_graph.rewards.confidence import ConfidenceReward
 
 PROGRAM = (
-    "Solve the problem with a Python program. First write the program in a ```python block: it computes the answer from "
-    "the numbers of the problem, and prints it. The program is run, and its output follows in an ```output block. Then "
-    "put the final answer within \\boxed{}."
+    "Solve the problem with a Python program. First write the program in a ```python block: it computes the answer "
+    "from the numbers of the problem, and prints it. The program is run, and its output follows in an ```output block. "
+    "Then put the final answer within \\boxed{}."
 )
 
 WAYS: dict[str, dict[str, Any]] = {
