@@ -21,8 +21,8 @@ from rsd_graph.cli.options import (
     Temperature,
     Threshold,
     Weighting,
-    overrides,
 )
+from rsd_graph.overrides import overrides
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import harmless, say
 

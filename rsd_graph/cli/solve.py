@@ -27,8 +27,8 @@ from rsd_graph.cli.options import (
     Threshold,
     Tools,
     Weighting,
-    overrides,
 )
+from rsd_graph.overrides import overrides
 from rsd_graph.cli.solve_view import JSONView, Result, TerminalView, View
 from rsd_graph.config import Config, load_config
 from rsd_graph.costs import flops
