@@ -1,7 +1,7 @@
 """How publishers write problems down: one function a format, from a row to a `Problem`.
 
-A function may raise ValueError, KeyError, TypeError or AttributeError for a row that is not of its format. `seed` decides
-the order of choices.
+A function may raise ValueError, KeyError, TypeError or AttributeError for a row that is not of its format. `seed`
+decides the order of choices.
 """
 
 from collections.abc import Callable, Mapping
@@ -96,21 +96,23 @@ def plain(row: Row, seed: int) -> Problem:  # noqa: ARG001
     )
 
 
+FIELDS: dict[str, Format] = {
+    "Correct Answer": gpqa,
+    "final_answer": olympiadbench,
+    "choices": mmlu,
+    "choice_answer": middle_school,
+}
+"""Names of fields that only one format has."""
+
+
 def any_format(row: Row, seed: int) -> Problem:
     """The format that the names of the row's fields say."""
-    if "Correct Answer" in row:
-        return gpqa(row, seed)
-    if "final_answer" in row:
-        return olympiadbench(row, seed)
-    if "choices" in row:
-        return mmlu(row, seed)
-    if "choice_answer" in row:
-        return middle_school(row, seed)
+    special = next((form for name, form in FIELDS.items() if name in row), None)
+    if special:
+        return special(row, seed)
     if "answer" not in row:
         return boxed(row, seed)
-    if isinstance(row["answer"], str) and "####" in row["answer"]:
-        return gsm8k(row, seed)
-    return plain(row, seed)
+    return (gsm8k if isinstance(row["answer"], str) and "####" in row["answer"] else plain)(row, seed)
 
 
 def _question(row: Row) -> str:

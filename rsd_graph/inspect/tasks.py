@@ -18,9 +18,7 @@ def _task(name: str) -> Callable[..., Task]:
     def dataset(data: str | None = None, seed: int = 0, skip_broken: bool = False) -> Task:
         return problems_task(name, load_problems(data or name, form=name, seed=seed, skip_broken=skip_broken))
 
-    dataset.__doc__ = (
-        f"{DATASETS[name].title}. From the hub, or from the file `-T data=FILE` in its publisher's format."
-    )
+    dataset.__doc__ = f"{DATASETS[name].title}: from the hub, or from `-T data=FILE` in its publisher's format."
     return dataset
 
 

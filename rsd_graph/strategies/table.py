@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rsd_graph.strategies.alone import draft, target
+from rsd_graph.strategies.best_of_n import best_of_n
+from rsd_graph.strategies.majority import majority
 from rsd_graph.strategies.outcome import Strategy
 from rsd_graph.strategies.rsd import rsd
 
@@ -25,4 +27,6 @@ STRATEGIES: dict[str, Entry] = {
     "draft": Entry(draft),
     "target": Entry(target),
     "rsd": Entry(rsd),
+    "majority": Entry(majority, SAMPLED),
+    "best-of-n": Entry(best_of_n, SAMPLED),
 }
