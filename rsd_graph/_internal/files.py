@@ -223,7 +223,9 @@ def _take_off_cut_line(file: Path) -> None:
         file.write_bytes(whole)
 
 
-def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
+def read_lines(
+    file: Path, what: str, parse: Callable[[Any], T], skipped: Callable[[str], object] | None = None
+) -> list[T]:
     """Parse each line that is not blank.
 
     Args:
@@ -231,6 +233,7 @@ def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
         what: A line should be, for error messages: with its article and what it needs.
         parse: Makes a value of a line's JSON. It may raise ValueError, KeyError, TypeError, AttributeError or
             OverflowError.
+        skipped: If given, a line that cannot be parsed is left out, and this is told which and why.
 
     Raises:
         ConfigurationError: the file cannot be read, or a line cannot be parsed; the message names it.
@@ -244,7 +247,10 @@ def read_lines(file: Path, what: str, parse: Callable[[Any], T]) -> list[T]:
                 try:
                     found.append(parse(parse_json(line)))
                 except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-                    raise ConfigurationError(f"{file}, line {number}, is not {what}: {error!r:.300}") from error
+                    wrong = f"{file}, line {number}, is not {what}: {error!r:.300}"
+                    if skipped is None:
+                        raise ConfigurationError(wrong) from error
+                    skipped(wrong)
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -10,10 +10,11 @@ import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.evaluate_reward_view import print_tables
-from rsd_graph.cli.options import ConfigFile, reward_table, user_path
+from rsd_graph.cli.options import ConfigFile, user_path
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import TRAINED_KINDS, Config, ModelConfig, load_config
+from rsd_graph.overrides import reward_table
 
 if TYPE_CHECKING:
     from rsd_graph.data.solutions import Solution

@@ -21,10 +21,10 @@ from rsd_graph.cli.options import (
     Temperature,
     Threshold,
     Weighting,
-    overrides,
 )
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import harmless, say
+from rsd_graph.overrides import overrides
 
 if TYPE_CHECKING:
     from socket import socket

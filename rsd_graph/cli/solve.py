@@ -27,13 +27,13 @@ from rsd_graph.cli.options import (
     Threshold,
     Tools,
     Weighting,
-    overrides,
 )
 from rsd_graph.cli.solve_view import JSONView, Result, TerminalView, View
 from rsd_graph.config import Config, load_config
 from rsd_graph.costs import flops
 from rsd_graph.errors import ConfigurationError, InvalidProblemError
 from rsd_graph.events import RSDEvent
+from rsd_graph.overrides import overrides
 from rsd_graph.review import may_pause
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]

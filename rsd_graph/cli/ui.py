@@ -17,13 +17,13 @@ from rsd_graph.cli.options import (
     Target,
     Threshold,
     Tools,
-    overrides,
     user_path,
 )
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import load_config
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.overrides import overrides
 
 
 def _host(host: str) -> str:

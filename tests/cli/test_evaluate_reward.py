@@ -10,10 +10,10 @@ from rsd_graph import Generation, TokenUsage
 from rsd_graph.cli import app
 from rsd_graph.cli.evaluate_reward import _reward_alone
 from rsd_graph.cli.evaluate_reward_view import print_tables
-from rsd_graph.cli.options import reward_table
 from rsd_graph.config import load_config
 from rsd_graph.data.solutions import Solution
 from rsd_graph.evaluation.summary import Evaluation
+from rsd_graph.overrides import reward_table
 
 ELSEWHERE = {"url": "http://127.0.0.1:9"}
 

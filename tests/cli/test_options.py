@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from rsd_graph.cli import app
-from rsd_graph.cli.options import model_table, reward_table
 from rsd_graph.cli.solve import standard_input
 from rsd_graph.config import kinds, load_config
 from rsd_graph.errors import InvalidProblemError
+from rsd_graph.overrides import model_table, reward_table
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""RSD as a model of inspect_ai: any task runs on a pair, with `--model rsd/embedded` or `--model rsd/rsd.toml`."""
+
+from typing import Any
+
+from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, modelapi
+from inspect_ai.tool import ToolChoice, ToolInfo
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.graph import create_rsd_graph
+from rsd_graph.inspect.backends import opened
+from rsd_graph.inspect.options import read_options
+from rsd_graph.inspect.solvers import STOP_REASONS
+from rsd_graph.inspect.steps import Steps
+from rsd_graph.inspect.usage import model_usage
+from rsd_graph.settings import RSDSettings, with_fields
+
+KINDS: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
+"""Fields of inspect_ai's `GenerateConfig` that `RSDSettings` has too."""
+
+
+@modelapi(name="rsd")
+class RSDModel(ModelAPI):
+    """RSD as a model.
+
+    Args:
+        model_name: A settings file that ends in `.toml`; by any other name, such as `embedded`, the models are those
+            of `rsd.toml` in this folder, or else the embedded default.
+        base_url: Not used: `draft`, `target` and `reward` take addresses.
+        api_key: Not used: keys stand in the settings file.
+        config: How to generate; its temperature, top-p, seed and token limit apply to the run.
+        model_args: `draft`, `target`, `reward` and `preset` as on the command line of `rsd`, and fields of
+            `RSDSettings`: `-M threshold=0.8`.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = GenerateConfig(),  # noqa: B008  # as inspect_ai's own providers
+        **model_args: Any,
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, [], config)
+        file = {"config": model_name} if model_name.endswith(".toml") else {}
+        self._chosen = read_options({**model_args, **file})
+
+    async def generate(
+        self,
+        input: list[ChatMessage],
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,  # noqa: ARG002  # of the protocol
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        """Have the graph answer the last message, of the user.
+
+        Raises:
+            ConfigurationError: there are tools, or the conversation does not end with the user.
+            RSDError: a model or the reward could not answer.
+        """
+        if tools:
+            raise ConfigurationError("RSD calls no tools: choose a task without them")
+        if not input or input[-1].role != "user":
+            raise ConfigurationError("the conversation must end with a message of the user, which is the problem")
+        models = await opened(self._chosen.config)
+        settings = _sampled(self._chosen.settings, config)
+        run = await _solved(models.for_rsd, [KINDS[each.role](each.text) for each in input], settings)
+        text = run["response"]
+        for stop in config.stop_seqs or ():
+            text = text.partition(stop)[0]
+        reason = STOP_REASONS[run["stop"]]
+        output = ModelOutput.from_content(f"rsd/{self.model_name}", text, stop_reason=reason)
+        usage = run["usage"]
+        output.usage = model_usage(usage.draft + usage.target + usage.reward)
+        return output
+
+
+def _sampled(settings: RSDSettings, config: GenerateConfig) -> RSDSettings:
+    given = {name: value for name in SAMPLING if (value := getattr(config, name)) is not None}
+    return with_fields(settings, given) if given else settings
+
+
+async def _solved(models: Any, messages: list[BaseMessage], settings: RSDSettings) -> dict[str, Any]:
+    watch = Steps(settings)
+    output: dict[str, Any] = {}
+    mode: str
+    chunk: Any
+    modes: Any = ["custom", "values"]
+    given: Any = {"messages": messages}
+    async for mode, chunk in create_rsd_graph(*models).astream(given, context=settings, stream_mode=modes):
+        if mode == "custom":
+            await watch(chunk)
+        else:
+            output = chunk
+    return output

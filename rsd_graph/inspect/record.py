@@ -1,0 +1,41 @@
+"""What the log keeps of a run, in the sample's store: all that statistics and reports need."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rsd_graph.settings import RSDSettings
+from rsd_graph.strategies.outcome import Models, Outcome
+
+STORE = "rsd"
+"""The key in the store of a sample."""
+
+
+def record(
+    strategy: str,
+    outcome: Outcome,
+    models: Models,
+    settings: RSDSettings,
+    *,
+    seconds: float,
+    own: Mapping[str, Any],
+    replaced: Mapping[int, str],
+) -> dict[str, Any]:
+    """The record, as JSON values."""
+    parameters = outcome.parameters(models)
+    return {
+        "strategy": strategy,
+        "options": dict(own),
+        "settings": settings.model_dump(),
+        "models": {"draft": models.draft.name, "target": models.target.name, "reward": models.reward.name},
+        "parameters": asdict(parameters) if parameters else None,
+        "seconds": seconds,
+        "stop": outcome.stop,
+        "answer": outcome.answer,
+        "answers": list(outcome.answers),
+        "usage": asdict(outcome.usage),
+        "steps": [
+            {"author": step.author, "reward": step.reward, "tokens": step.tokens, "replaced": index in replaced}
+            for index, step in enumerate(outcome.steps)
+        ],
+    }

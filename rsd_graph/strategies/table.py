@@ -1,0 +1,32 @@
+"""The strategies by name: what the command line and the plug-in for inspect_ai offer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsd_graph.strategies.alone import draft, target
+from rsd_graph.strategies.best_of_n import best_of_n
+from rsd_graph.strategies.majority import majority
+from rsd_graph.strategies.outcome import Strategy
+from rsd_graph.strategies.rsd import rsd
+
+SAMPLED = {"temperature": 0.7, "top_p": 0.8}
+"""How the paper samples where several candidates are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A strategy that can be chosen by name."""
+
+    make: Callable[..., Strategy]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Its defaults of `RSDSettings`, where they are not those of that class."""
+
+
+STRATEGIES: dict[str, Entry] = {
+    "draft": Entry(draft),
+    "target": Entry(target),
+    "rsd": Entry(rsd),
+    "majority": Entry(majority, SAMPLED),
+    "best-of-n": Entry(best_of_n, SAMPLED),
+}

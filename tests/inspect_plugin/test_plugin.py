@@ -1,0 +1,113 @@
+"""The plug-in as inspect_ai finds it: tasks, solvers, the scorer and the model, on scripted models."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inspect_ai.log import EvalLog, read_eval_log
+
+from rsd_graph.errors import ConfigurationError
+from rsd_graph.inspect.options import read_options
+from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The logs of `evaluated.py`, which is a process of its own: inspect_ai leaves streams open."""
+    made = tmp_path_factory.mktemp("logs")
+    subprocess.run([sys.executable, "-m", "tests.inspect_plugin.evaluated", str(made)], check=True)
+    return made
+
+
+def log_of(folder: Path, name: str) -> EvalLog:
+    (file,) = (folder / name).glob("*.eval")
+    log = read_eval_log(str(file), resolve_attachments=True)
+    assert log.status == "success", log.error
+    return log
+
+
+def values(log: EvalLog, scorer: str = "final_answer") -> list[Any]:
+    return [sample.scores[scorer].value for sample in log.samples or () if sample.scores]
+
+
+def test_it_is_found_by_its_entry_point() -> None:
+    (found,) = entry_points(group="inspect_ai", name="rsd_graph")
+    assert found.load().TASKS is TASKS
+
+
+def test_rsd_solves_a_data_set(folder: Path) -> None:
+    """Right and wrong answers, a span for each step with both texts, tokens by role, and the record of the run."""
+    log = log_of(folder, "rsd")
+    assert log.samples
+    assert values(log) == ["C", "I"]
+    sample = log.samples[0]
+    record = sample.store["rsd"]
+    assert [(step["author"], step["replaced"]) for step in record["steps"]] == [("target", True), ("draft", False)]
+    assert record["settings"]["threshold"] == 0.8
+    spans = [event.name for event in sample.events if event.event == "span_begin" and event.type == "rsd_step"]
+    assert spans == ["step 1: target, reward 0.20", "step 2: draft, reward 0.90"]
+    said = [str(event.data) for event in sample.events if event.event == "info"]
+    assert "Rejected, by the draft:\n\n> 2+2 is 5\n\nKept instead:\n\n> 2+2 is 4" in said[0]
+    assert set(sample.role_usage) >= {"draft", "target"}
+    assert sample.role_usage["draft"].output_tokens == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "tokens", "discarded"),
+    [("draft", 1, 5, 0), ("target", 1, 5, 0), ("rsd", 1, 15, 5), ("majority", 1, 15, 10), ("best-of-n", 1, 20, 10)],
+)
+def test_every_strategy_is_a_solver(folder: Path, name: str, right: int, tokens: int, discarded: int) -> None:
+    """With every token that it cost, those of candidates that were not chosen too."""
+    log = log_of(folder, name)
+    assert log.samples
+    assert values(log).count("C") == right
+    record = log.samples[0].store["rsd"]
+    assert record["strategy"] == name
+    usage = record["usage"]
+    assert usage["draft"]["completion"] + usage["target"]["completion"] == tokens
+    assert usage["discarded"] == discarded
+
+
+def test_every_solver_is_tested() -> None:
+    assert set(SOLVERS) == {"draft", "target", "rsd", "majority", "best-of-n"}
+
+
+def test_any_task_runs_on_a_pair(folder: Path) -> None:
+    """As a model: the conversation is answered, with the tokens of all roles."""
+    log = log_of(folder, "model")
+    assert log.samples
+    assert values(log, "includes") == ["C"]
+    assert log.samples[0].output.completion == "2+2 is 4\n\nSo \\boxed{4}"
+    usage = log.samples[0].output.usage
+    assert usage
+    assert (usage.input_tokens, usage.input_tokens_cache_read, usage.output_tokens) == (18, 12, 15)
+
+
+def test_epochs_have_seeds_of_their_own(folder: Path) -> None:
+    log_of(folder, "epochs")
+    assert len(json.loads((folder / "seeds.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"treshold": 0.5}, "did you mean 'threshold'"),
+        ({"threshold": 2}, "threshold"),
+        ({"review": "all"}, "nobody is there to review"),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        read_options(given)
+    with pytest.raises(ConfigurationError, match=told):
+        RSDModel("embedded", **given)
+
+
+@pytest.mark.parametrize(("name", "own"), [("majority", {"n": 0}), ("best-of-n", {"model": "reward"})])
+def test_what_cannot_be_sampled_is_named(name: str, own: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(own))):
+        SOLVERS[name](**own)
