@@ -1,10 +1,13 @@
 """Listening for requests: a socket before anything is loaded, and a server that stops in order."""
 
+import asyncio
 import os
 import socket
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -33,3 +36,13 @@ class Server(uvicorn.Server):
         """See uvicorn. A second signal ends the runs at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def quiet(app: ASGIApp) -> ASGIApp:
+    """The application, without the traceback that uvicorn would print for each run that it cancels at the end."""
+
+    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await app(scope, receive, send)
+
+    return quiet

@@ -21,6 +21,7 @@ from rsd_graph.gateway.request import Asked, read_request
 from rsd_graph.gateway.run import Event, KeptStep, Run
 from rsd_graph.gateway.thinking import Piece
 from rsd_graph.gateway.upload import GoneError, read_body
+from rsd_graph.review import may_pause
 
 READ_AHEAD = 64
 """Events of a run that wait for a slow client, before the run waits for it too."""
@@ -80,6 +81,9 @@ class ChatCompletions:
         builder = getattr(self._graph, "builder", None)
         if asked.settings.tools != "off" and not getattr(builder, "runs_code", False):
             raise Refusal(400, "`rsd.tools` is off here: this gateway runs no code", param="rsd.tools")
+        if may_pause(asked.settings):
+            name = "review" if asked.settings.review != "off" else "interrupt_below"
+            raise Refusal(400, f"`rsd.{name}` is off here: nobody could answer a run that pauses", param=f"rsd.{name}")
 
     async def _in_time(self, answer: Callable[[], Awaitable[None]]) -> None:
         limit = asyncio.timeout(self._limits.seconds)

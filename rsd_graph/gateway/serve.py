@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from rsd_graph._internal.addresses import LOOPBACK
-from rsd_graph._internal.listening import Server
+from rsd_graph._internal.listening import Server, quiet
 from rsd_graph._internal.progress import Progress
 from rsd_graph.assembly import assemble
 from rsd_graph.config import Config, load_config
@@ -102,7 +102,7 @@ async def application(plan: Plan, progress: Progress | None = None) -> AsyncIter
         await models.start()
         graph = create_rsd_graph(*models.faster, settings=config.settings, name=plan.name)
         try:
-            yield _quiet(create_app(graph, name=plan.name, api_key=plan.api_key, limits=plan.limits))
+            yield quiet(create_app(graph, name=plan.name, api_key=plan.api_key, limits=plan.limits))
         except ValueError as error:
             raise ConfigurationError(f"{plan.api_key_env}: {error}") from error
 
@@ -178,16 +178,6 @@ class _Worker:
             await send({"type": "lifespan.shutdown.complete"})
         except RSDError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
-
-
-def _quiet(app: ASGIApp) -> ASGIApp:
-    """The application, without the traceback that uvicorn would print for each run that it cancels at the end."""
-
-    async def quiet(scope: Scope, receive: Receive, send: Send) -> None:
-        with suppress(asyncio.CancelledError):
-            await app(scope, receive, send)
-
-    return quiet
 
 
 async def _nothing(*_: Any) -> None: ...

@@ -14,16 +14,16 @@ FIRST = ("threshold", "weighting", "max_steps", "max_tokens", "temperature", "se
 LONG = ("system_prompt",)
 
 
-def settings_form(defaults: RSDSettings) -> Callable[[], dict[str, Any]]:
-    """Draw the form. Returns what reads the fields that differ from the defaults."""
+def settings_form(defaults: RSDSettings, shown: RSDSettings) -> Callable[[], dict[str, Any]]:
+    """Draw the form with the values of `shown`. Returns what reads the fields that differ from the defaults."""
     schema: dict[str, Any] = RSDSettings.model_json_schema()["properties"]
     inputs: dict[str, ValueElement[Any]] = {}
     with ui.element("div").classes("fields"):
         for name in FIRST:
-            inputs[name] = _field(name, schema[name], getattr(defaults, name))
+            inputs[name] = _field(name, schema[name], getattr(shown, name))
     with ui.expansion("More settings").classes("more"), ui.element("div").classes("fields"):
         for name in schema.keys() - set(FIRST):
-            inputs[name] = _field(name, schema[name], getattr(defaults, name))
+            inputs[name] = _field(name, schema[name], getattr(shown, name))
     return lambda: {
         name: read for name, field in inputs.items() if (read := _read(field, schema[name])) != getattr(defaults, name)
     }

@@ -8,13 +8,13 @@ from nicegui import events, ui
 from pydantic import ValidationError
 
 from rsd_graph.errors import ConfigurationError, describe
-from rsd_graph.settings import RSDSettings
+from rsd_graph.settings import RSDSettings, with_fields
 from rsd_graph.ui.cards import card_html
 from rsd_graph.ui.form import settings_form
-from rsd_graph.ui.live import Runner
+from rsd_graph.ui.live import Live, Runner
 from rsd_graph.ui.run_view import RunView, outcome_html
 from rsd_graph.ui.runs import Summary
-from rsd_graph.ui.story import read_events
+from rsd_graph.ui.story import Story, read_events
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 HINT = (
@@ -38,13 +38,13 @@ def add_pages(runner: Runner, defaults: RSDSettings) -> None:
 
     @ui.page("/", title="rsd")
     async def home() -> None:
-        async with frame(None):
+        async with frame(None, None):
             ui.label(HINT).classes("empty")
 
     @ui.page("/run/{run}", title="rsd: a run")
     async def one(run: str) -> None:
         live = await runner.open(run)
-        async with frame(run):
+        async with frame(run, live):
             if live is None:
                 ui.label("There is no such run: it may have been removed.").classes("empty")
             else:
@@ -68,12 +68,12 @@ def add_pages(runner: Runner, defaults: RSDSettings) -> None:
                         ui.html(card_html(card, story.threshold))
 
     @asynccontextmanager
-    async def frame(here: str | None) -> AsyncIterator[None]:
-        """What every page but the comparison shows: the head, the form and the list of runs."""
+    async def frame(here: str | None, live: Live | None) -> AsyncIterator[None]:
+        """What every page but the comparison shows: the head, the form, filled in as for this run, and the runs."""
         _top()
         with ui.element("div").classes("columns has-run" if here else "columns"):
             with ui.element("aside").classes("aside"):
-                _ask(runner, defaults)
+                _ask(runner, defaults, live.story if live else Story())
                 _list(runner, await runner.runs.newest(), here)
             with ui.element("main").classes("main"):
                 yield
@@ -90,8 +90,8 @@ def _top() -> None:
         ui.toggle(modes, value=None).bind_value(dark, "value").props("dense no-caps flat size=sm aria-label=Colours")
 
 
-def _ask(runner: Runner, defaults: RSDSettings) -> None:
-    problem = ui.textarea("Problem").props("outlined autogrow autofocus").classes("w-full")
+def _ask(runner: Runner, defaults: RSDSettings, story: Story) -> None:
+    problem = ui.textarea("Problem", value=story.problem).props("outlined autogrow autofocus").classes("w-full")
 
     async def solve() -> None:
         if not (problem.value or "").strip():
@@ -109,7 +109,7 @@ def _ask(runner: Runner, defaults: RSDSettings) -> None:
     problem.on("keydown.meta.enter", solve)
     ui.button("Solve", on_click=solve).props("unelevated no-caps").tooltip("Ctrl+Enter")
     ui.html("Settings", tag="h2")
-    read = settings_form(defaults)
+    read = settings_form(defaults, with_fields(defaults, story.settings))
 
 
 def _list(runner: Runner, runs: list[Summary], here: str | None) -> None:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from nicegui import ui
 
-from rsd_graph._internal.listening import Server
+from rsd_graph._internal.listening import Server, quiet
 from rsd_graph._internal.progress import Progress
 from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.checkpoints import serializer
@@ -106,7 +106,9 @@ async def serve(
 async def listen(app: Any, reserved: socket.socket, ready: Callable[[], None]) -> None:
     """Answer requests until a signal says to stop."""
     server = Server(
-        uvicorn.Config(app, access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE)
+        uvicorn.Config(
+            quiet(app), access_log=False, log_level="warning", server_header=False, timeout_graceful_shutdown=GRACE
+        )
     )
     telling = asyncio.get_running_loop().call_later(0.05, ready)
     try:

@@ -131,6 +131,14 @@ def test_settings_come_from_the_request() -> None:
     assert (second.max_tokens, second.temperature) == (5, 0)
 
 
+@pytest.mark.parametrize("setting", [{"review": "all"}, {"interrupt_below": 0.3}])
+def test_a_client_cannot_have_a_run_pause(setting: dict[str, Any]) -> None:
+    """Nobody could answer."""
+    asked: Any = ask("p", extra_body={"rsd": setting})
+    with running(graph_of([step("x", "eos")], [], [0.9])) as url, pytest.raises(openai.BadRequestError, match="pauses"):
+        client(url).chat.completions.create(**asked)
+
+
 def test_a_client_cannot_have_code_run_where_it_is_off() -> None:
     """Neither by the setting nor beside others; where the graph is made to run code, it can be chosen."""
     program = [step("```python\nprint(6 * 7)\n```"), step(r"so \boxed{42}", "eos")]

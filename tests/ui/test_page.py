@@ -107,6 +107,8 @@ def test_a_review_is_answered_on_the_page(page: Page, address: str) -> None:
     expect(other.get_by_role("button", name="Accept")).to_be_visible()
     page.get_by_role("button", name="Take the draft's").click()
     expect(page.locator(".answer")).to_have_text("72")
+    expect(page.get_by_label("Problem")).to_have_value(PROBLEM)
+    expect(page.get_by_label("review", exact=True)).to_have_value("rejected")
     expect(page.get_by_role("button", name="Accept")).to_have_count(0)
     expect(other.get_by_role("button", name="Accept")).to_have_count(0)
     assert steps(page).first.get_attribute("aria-label") == "Step 1, by the draft"
