@@ -25,6 +25,7 @@ from rsd_graph.graph import create_rsd_graph
 from rsd_graph.settings import RSDSettings
 from rsd_graph.ui.key import KeyGate
 from rsd_graph.ui.live import Runner
+from rsd_graph.ui.origin import LoopbackOnly
 from rsd_graph.ui.page import add_pages
 from rsd_graph.ui.runs import Runs
 from rsd_graph.ui.story import Event
@@ -68,7 +69,7 @@ def application(runner: Runner, settings: RSDSettings, key: str | None = None) -
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_pages(runner, settings)
     ui.run_with(app, title="rsd", dark=None, show_welcome_message=False, reconnect_timeout=10)
-    return KeyGate(app, key) if key else app
+    return KeyGate(app, key) if key else LoopbackOnly(app)
 
 
 async def serve(

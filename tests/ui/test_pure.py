@@ -19,6 +19,7 @@ from rsd_graph.settings import RSDSettings
 from rsd_graph.ui.cards import card_html, growing_html, reward_bar
 from rsd_graph.ui.drawing import drawing, edges_of
 from rsd_graph.ui.key import KeyGate
+from rsd_graph.ui.origin import LoopbackOnly
 from rsd_graph.ui.serve import opened
 from rsd_graph.ui.story import Card, Draft, Story, read_events, read_file, told
 from rsd_graph.ui.texts import as_html
@@ -182,6 +183,18 @@ def test_only_those_who_know_the_key_get_in() -> None:
     let_in = client.get("/run/1?key=s3cret")
     assert (let_in.status_code, let_in.headers["location"]) == (303, "/run/1")
     assert client.get("/run/1").text == "inside"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:8600", 200), ("localhost", 200), ("[::1]:8600", 200), ("evil.example", 421), ("", 421),
+     ("127.0.0.1.evil.example:8600", 421)],
+)  # fmt: skip
+def test_without_a_key_the_page_answers_to_this_machine_alone(host: str, status: int) -> None:
+    """A web site cannot reach it under a name of its own."""
+    inner = Starlette(routes=[Route("/", lambda _: PlainTextResponse("inside"))])
+    client = TestClient(LoopbackOnly(inner))
+    assert client.get("/", headers={"host": host}).status_code == status
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
