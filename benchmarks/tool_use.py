@@ -17,19 +17,17 @@ import argparse
 import asyncio
 import json
 import re
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from embedded import Way, solve_all, usage_of
 from rich.console import Console
 from rich.table import Table
 
 from rsd_graph import Usage, create_rsd_graph
 from rsd_graph._internal.files import Journal
-from rsd_graph.answers import same_answer
 from rsd_graph.data.problems import Problem, read_problems
 from rsd_graph.models.llamacpp import EmbeddedLlamaCpp
 from rsd_graph.models.weights import DRAFT, TARGET
@@ -63,7 +61,8 @@ async def main() -> None:
         for (data, problems), way in product(sets.items(), options.ways):
             if (way, data) not in done:
                 context = {**WAYS[way], "threshold": options.threshold, "max_tokens": options.max_tokens}
-                journal.append({"way": way, "data": data, **await solve_all(graph, context, problems, options)})
+                record = await solve_all(Way(graph, context), problems, options.in_flight)
+                journal.append({"way": way, "data": data, **record})
                 report(journal.records)
     finally:
         await asyncio.gather(draft.aclose(), target.aclose())
@@ -95,48 +94,24 @@ def heavy(file: Path, count: int) -> list[Problem]:
     return [problems[index] for index in sorted(hardest)]
 
 
-async def solve_all(
-    graph: Any, context: dict[str, Any], problems: Sequence[Problem], options: argparse.Namespace
-) -> dict[str, Any]:
-    """What a way does with a data set, and what it takes."""
-    places = asyncio.Semaphore(options.in_flight)
-
-    async def solve(problem: Problem) -> dict[str, Any]:
-        async with places:
-            state: dict[str, Any] = await graph.ainvoke({"problem": problem.text}, context=context)
-            return state
-
-    began, cpu = time.monotonic(), time.process_time()
-    states = await asyncio.gather(*map(solve, problems))
-    return {
-        "seconds": time.monotonic() - began,
-        "cpu": time.process_time() - cpu,
-        "correct": [
-            same_answer(state["answer"], problem.answer) for state, problem in zip(states, problems, strict=True)
-        ],
-        "stops": [state["stop"] for state in states],
-        "authors": [[step.author for step in state["steps"]] for state in states],
-        "responses": [state["response"] for state in states],
-        "usage": asdict(sum((state["usage"] for state in states), Usage())),
-    }
-
-
 def report(records: Sequence[dict[str, Any]]) -> None:
     """Print a row for each way and data set so far."""
     table = Table(
         "data", "way", "problems", "correct", "ran code", "runs of code", "draft wrote", "target wrote", "seconds"
     )
     for record in records:
-        runs = [authors.count("tool") for authors in record["authors"]]
+        solved = record["solved"]
+        runs = [each["authors"].count("tool") for each in solved]
+        used = sum((usage_of(each["usage"], record["way"]) for each in solved), Usage())
         table.add_row(
             record["data"],
             record["way"],
             str(len(runs)),
-            f"{sum(record['correct']) / len(runs):.1%}",
+            f"{sum(each['correct'] for each in solved) / len(runs):.1%}",
             str(sum(map(bool, runs))),
             str(sum(runs)),
-            str(record["usage"]["draft"]["completion"]),
-            str(record["usage"]["target"]["completion"]),
+            str(used.draft.completion),
+            str(used.target.completion),
             f"{record['seconds']:.0f}",
         )
     Console(width=140).print(table)

@@ -60,7 +60,7 @@ def accept_or_rewrite(state: RSDState) -> Literal["check", "target", "review"]:
 
 def keep_or_score(state: RSDState) -> Literal["check", "score", "review"]:
     """The edge after the target: keep its step, unless a person may review it."""
-    if state["author"] == "target" and is_scored_again(state, state["settings"]):
+    if is_scored_again(state, state["settings"]):
         return "score"
     return "review" if reason(state, state["settings"]) else "check"
 

@@ -11,15 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import TypedDict
 
 from rsd_graph.errors import describe
-from rsd_graph.settings import RSDSettings
+from rsd_graph.settings import SAMPLED, RSDSettings
 from rsd_graph.state import Generation, RSDState, prefix
 
 Action = Literal["accept", "draft", "edit", "redraw", "stop"]
 Reason = Literal["every_step", "rejected", "low_reward"]
-
-TEMPERATURE, TOP_P = 0.7, 0.8
-"""With which a step of a greedy run is drawn again: greedy, it would come out the same. The paper samples with these
-(arXiv 2501.19324, section 4)."""
 
 
 class Shown(TypedDict):
@@ -84,15 +80,13 @@ def may_pause(settings: RSDSettings) -> bool:
 
 
 def is_scored_again(state: RSDState, settings: RSDSettings) -> bool:
-    """Whether the step that the target wrote is scored too, for a review."""
-    proposal = state["proposal"]
-    return may_pause(settings) and not state["stop"] and proposal is not None and bool(proposal.text.strip())
+    """Whether the proposal is the target's, and is scored too, for a review."""
+    return state["author"] == "target" and may_pause(settings) and _says_something(state)
 
 
 def reason(state: RSDState, settings: RSDSettings) -> Reason | None:
     """Why the run pauses before it keeps the proposal; None if it does not."""
-    proposal = state["proposal"]
-    if state["stop"] or proposal is None or not proposal.text.strip():
+    if not _says_something(state):
         return None
     if state["author"] == "draft":
         return "every_step" if settings.review == "all" else None
@@ -100,6 +94,11 @@ def reason(state: RSDState, settings: RSDSettings) -> Reason | None:
         return "rejected"
     reward, bound = state.get("target_reward"), settings.interrupt_below
     return "low_reward" if bound is not None and reward is not None and reward < bound else None
+
+
+def _says_something(state: RSDState) -> bool:
+    proposal = state["proposal"]
+    return not state["stop"] and proposal is not None and bool(proposal.text.strip())
 
 
 def question(state: RSDState, settings: RSDSettings) -> Question:
@@ -143,8 +142,10 @@ def read_answer(given: Any, asked: Question) -> Answer:
 
 
 def drawn_again(settings: RSDSettings, seed: int | None) -> RSDSettings:
-    """The settings for a step that a review has drawn again with this seed; those of the run if it has not."""
+    """The settings for a step that a review has drawn again with this seed; those of the run if it has not.
+
+    A step of a greedy run is sampled: greedy, it would come out the same.
+    """
     if seed is None:
         return settings
-    sampled = {"temperature": TEMPERATURE, "top_p": TOP_P} if settings.temperature == 0 else {}
-    return settings.model_copy(update={"seed": seed, **sampled})
+    return settings.model_copy(update={"seed": seed, **(SAMPLED if settings.temperature == 0 else {})})

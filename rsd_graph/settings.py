@@ -12,6 +12,9 @@ MAX_STEPS_LIMIT = 10_000
 """Upper bound of `max_steps`, so that one fixed `recursion_limit` for LangGraph covers every run."""
 
 
+SAMPLED = {"temperature": 0.7, "top_p": 0.8}
+"""How the paper samples (arXiv 2501.19324, section 4)."""
+
 WRITE, DECIDE, END = ("draft", "target"), ("score",), ("check",)
 """Nodes that a setting affects; Studio shows the setting beside them."""
 

@@ -1,4 +1,4 @@
-"""Listening for requests: a socket before anything is loaded, and a server that stops in order."""
+"""Listening for requests: who is let in, a socket before anything is loaded, and a server that stops in order."""
 
 import asyncio
 import os
@@ -8,6 +8,33 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rsd_graph._internal.addresses import LOOPBACK
+from rsd_graph.errors import ConfigurationError
+
+
+def key_in(variable: str) -> str | None:
+    """The key that this environment variable holds; None if there is none."""
+    return os.environ.get(variable, "").strip() or None
+
+
+def require_key(host: str, variable: str, what: str, key: str) -> None:
+    """Refuse to let everybody in from other machines.
+
+    Args:
+        host: Where to listen.
+        variable: Environment variable of the key.
+        what: Would let them in, such as "the page".
+        key: The key in words, such as "a key that visitors must know".
+
+    Raises:
+        ConfigurationError: the host is not this machine's own, and there is no key.
+    """
+    if host not in LOOPBACK and key_in(variable) is None:
+        raise ConfigurationError(
+            f"{what} would let in everybody who reaches {host}: set the environment variable {variable} to {key}, or "
+            "listen on 127.0.0.1"
+        )
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -27,6 +54,12 @@ def reserve(host: str, port: int) -> socket.socket:
         reserved.close()
         raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
     return reserved
+
+
+def url_of(reserved: socket.socket) -> str:
+    """The address of a reserved socket, as browsers and clients write it."""
+    host, port = reserved.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Server(uvicorn.Server):

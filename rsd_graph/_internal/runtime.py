@@ -248,7 +248,8 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         configurable = _configurable(config, self.config)
         own = _passed(context)
         choice = Choice({**_parents_fields(configurable), **own}, self.builder.defaults)
-        if given is not None and may_pause(choice.over(None)) and not self._is_saved(configurable):
+        settings = choice.over(None) if given is not None else None
+        if settings and may_pause(settings) and not self._is_saved(configurable):
             raise ConfigurationError(
                 "`review` and `interrupt_below` pause a run until it is resumed: compile the graph with a checkpointer"
             )
@@ -257,19 +258,19 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
             "recursion_limit": RECURSION_LIMIT,
             "configurable": {**configurable, CHOICE: choice, SCOPE: RunScope()},
         }
-        return self._opened(given, choice), called, RSDSettings(**own) if own else None
+        return self._opened(given, settings), called, RSDSettings(**own) if own else None
 
     def _is_saved(self, configurable: Mapping[str, Any]) -> bool:
         """Whether a run can pause: its state is kept, by this graph's checkpointer or by a parent's."""
         return bool(self.checkpointer) or configurable.get(CHECKPOINTER) is not None
 
-    def _opened(self, given: Any, choice: Choice) -> Any:
+    def _opened(self, given: Any, settings: RSDSettings | None) -> Any:
         """The whole state of a new run, for START to write; or, to resume a run, what it is resumed with."""
-        if given is None:
+        if settings is None:
             return None
         if isinstance(given, Command):
             return replace(given, update=edited(given.update)) if isinstance(given.update, Mapping) else given
-        question, settings = read_input(given), choice.over(None)
+        question = read_input(given)
         return {
             **no_steps(),
             "proposal": None,
@@ -285,7 +286,7 @@ class RSDGraph(CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutp
         if not isinstance(edit.values, Mapping):
             return edit
         if edit.as_node in {START, "__input__"}:
-            return edit._replace(values=self._opened(edit.values, Choice({}, self.builder.defaults)))
+            return edit._replace(values=self._opened(edit.values, Choice({}, self.builder.defaults).over(None)))
         return edit._replace(values=edited(edit.values))
 
 

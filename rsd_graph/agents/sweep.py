@@ -10,7 +10,7 @@ from langgraph.types import StateSnapshot
 
 from rsd_graph._internal import background
 from rsd_graph.agents.calls import Graph
-from rsd_graph.checkpoints import serializer
+from rsd_graph.checkpoints import is_undecided, serializer
 from rsd_graph.decision import is_kept
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.review import may_pause
@@ -18,8 +18,6 @@ from rsd_graph.settings import RSDSettings, with_fields
 from rsd_graph.state import RSDOutput, RSDState, Usage
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "sweep"}}
-SCORED = {("check",), ("target",)}
-"""What is next where a proposal has been scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +127,8 @@ async def _path(graph: Graph) -> list[_Scored]:
     at: StateSnapshot | None = await graph.aget_state(THREAD)
     path: list[_Scored] = []
     while at is not None:
-        state = cast("RSDState", at.values)
-        if at.next in SCORED and state["author"] == "draft" and state["proposal"] is not None:
-            path.append(_Scored(at.config, state))
+        if is_undecided(at):
+            path.append(_Scored(at.config, cast("RSDState", at.values)))
         at = every.get(_id(at.parent_config)) if at.parent_config else None
     return path[::-1]
 

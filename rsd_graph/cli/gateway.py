@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsd_graph._internal.addresses import checked_host
 from rsd_graph.cli.errors import ErrorLine, exit_codes, print_error
 from rsd_graph.cli.options import (
     ConfigFile,
     Draft,
+    Host,
     MaxSteps,
     MaxTokens,
     Preset,
@@ -32,18 +32,8 @@ if TYPE_CHECKING:
     from rsd_graph.gateway.serve import Plan
 
 
-def _host(host: str) -> str:
-    try:
-        return checked_host(host)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def gateway(
-    host: Annotated[
-        str,
-        typer.Option(help="Address to listen on; anything beyond this machine needs a key.", callback=_host),
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8100,
     name: Annotated[str, typer.Option(help="Name of the model that clients ask for.")] = "rsd",
     api_key_env: Annotated[
@@ -103,9 +93,10 @@ def gateway(
 
 
 def _serve(plan: "Plan", reserved: "socket", workers: int) -> None:
+    from rsd_graph._internal.listening import url_of
     from rsd_graph.gateway import serve
 
-    address = _address(reserved)
+    address = f"{url_of(reserved)}/v1"
     if workers == 1:
         with Stages() as stages:
             serve.serve_here(plan, reserved, partial(_ready, address, stages.close), stages.stage)
@@ -119,11 +110,6 @@ def _serve(plan: "Plan", reserved: "socket", workers: int) -> None:
 def _ready(address: str, close: Callable[[], None]) -> None:
     close()
     say(f"ready: {address}   (Ctrl-C stops it)")
-
-
-def _address(reserved: "socket") -> str:
-    host, port = reserved.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
 def _log_to_the_terminal() -> None:

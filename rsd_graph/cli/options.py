@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rsd_graph._internal.addresses import checked_host
 from rsd_graph._internal.files import expanded
 
 
@@ -16,6 +17,18 @@ def user_path(path: Path | None) -> Path | None:
         raise typer.BadParameter(str(error)) from error
 
 
+def host_to_listen_on(host: str) -> str:
+    """A host of the command line, checked."""
+    try:
+        return checked_host(host)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Host = Annotated[
+    str,
+    typer.Option(help="Address to listen on; anything beyond this machine needs a key.", callback=host_to_listen_on),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(help="Settings file.", show_default="rsd.toml in this folder, if there is one", callback=user_path),

@@ -1,17 +1,16 @@
 """`rsd ui`."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rsd_graph._internal.addresses import LOOPBACK, checked_host
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.options import (
     ConfigFile,
     Draft,
+    Host,
     Preset,
     Reward,
     Target,
@@ -22,15 +21,7 @@ from rsd_graph.cli.options import (
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
 from rsd_graph.config import load_config
-from rsd_graph.errors import ConfigurationError
 from rsd_graph.overrides import overrides
-
-
-def _host(host: str) -> str:
-    try:
-        return checked_host(host)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def ui(
@@ -38,9 +29,7 @@ def ui(
         Path | None,
         typer.Argument(help="Run to open: the output of `rsd solve --json`.", show_default="none", callback=user_path),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; anything beyond this machine needs a key.", callback=_host)
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8600,
     database: Annotated[
         Path | None,
@@ -66,32 +55,25 @@ def ui(
     Exit code: 0 after Ctrl-C, 1 on an error, 2 for an unknown option.
     """
     with exit_codes(ErrorLine(), extras="ui,local"):
-        from rsd_graph._internal.listening import reserve
+        from rsd_graph._internal.listening import key_in, require_key, reserve, url_of
         from rsd_graph.ui.serve import serve
         from rsd_graph.ui.story import read_file
 
         settings = {"threshold": threshold, "tools": tools}
         chosen = load_config(config, overrides(draft, target, reward, preset, settings))
-        key = os.environ.get(api_key_env, "").strip() or None
-        if host not in LOOPBACK and key is None:
-            raise ConfigurationError(
-                f"the page would let in everybody who reaches {host}: set the environment variable {api_key_env} to a "
-                "key that visitors must know, or listen on 127.0.0.1"
-            )
+        require_key(host, api_key_env, "the page", "a key that visitors must know")
         events = read_file(file) if file else None
         with reserve(host, port) as reserved, Stages() as stages:
-            place, number = reserved.getsockname()[:2]
-            address = f"http://{f'[{place}]' if ':' in place else place}:{number}"
 
             def ready(run: str | None) -> None:
                 stages.close()
-                say(f"ready: {address}{f'/run/{run}' if run else ''}   (Ctrl-C stops it)")
+                say(f"ready: {url_of(reserved)}{f'/run/{run}' if run else ''}   (Ctrl-C stops it)")
 
             serving = serve(
                 chosen,
                 reserved,
                 database=database or _database(),
-                key=key,
+                key=key_in(api_key_env),
                 ready=ready,
                 progress=stages.stage,
                 file=events,

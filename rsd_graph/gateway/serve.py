@@ -20,8 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from rsd_graph._internal.addresses import LOOPBACK
-from rsd_graph._internal.listening import Server, quiet
+from rsd_graph._internal.listening import Server, key_in, quiet, require_key
 from rsd_graph._internal.progress import Progress
 from rsd_graph.assembly import assemble
 from rsd_graph.config import Config, load_config
@@ -64,7 +63,7 @@ class Plan:
     @property
     def api_key(self) -> str | None:
         """The key, from the environment; None if there is none."""
-        return os.environ.get(self.api_key_env, "").strip() or None
+        return key_in(self.api_key_env)
 
     def as_json(self) -> str:
         """The plan for another process."""
@@ -83,11 +82,7 @@ def require_key_beyond(host: str, plan: Plan) -> None:
     Raises:
         ConfigurationError: the host is not this machine's own, and there is no key.
     """
-    if host not in LOOPBACK and plan.api_key is None:
-        raise ConfigurationError(
-            f"the gateway would let in everybody who reaches {host}: set the environment variable "
-            f"{plan.api_key_env} to the key that clients must send, or listen on 127.0.0.1"
-        )
+    require_key(host, plan.api_key_env, "the gateway", "the key that clients must send")
 
 
 @asynccontextmanager

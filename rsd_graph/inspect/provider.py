@@ -7,13 +7,13 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.graph import create_rsd_graph
 from rsd_graph.inspect.backends import opened
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.solvers import STOP_REASONS
 from rsd_graph.inspect.steps import Steps
 from rsd_graph.inspect.usage import model_usage
 from rsd_graph.settings import RSDSettings, with_fields
+from rsd_graph.strategies.rsd import run
 
 KINDS: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
@@ -65,13 +65,14 @@ class RSDModel(ModelAPI):
             raise ConfigurationError("the conversation must end with a message of the user, which is the problem")
         models = await opened(self._chosen.config)
         settings = _sampled(self._chosen.settings, config)
-        run = await _solved(models.for_rsd, [KINDS[each.role](each.text) for each in input], settings)
-        text = run["response"]
+        messages = [KINDS[each.role](each.text) for each in input]
+        solved = await run(models, {"messages": messages}, settings, Steps(settings))
+        text = solved["response"]
         for stop in config.stop_seqs or ():
             text = text.partition(stop)[0]
-        reason = STOP_REASONS[run["stop"]]
+        reason = STOP_REASONS[solved["stop"]]
         output = ModelOutput.from_content(f"rsd/{self.model_name}", text, stop_reason=reason)
-        usage = run["usage"]
+        usage = solved["usage"]
         output.usage = model_usage(usage.draft + usage.target + usage.reward)
         return output
 
@@ -79,18 +80,3 @@ class RSDModel(ModelAPI):
 def _sampled(settings: RSDSettings, config: GenerateConfig) -> RSDSettings:
     given = {name: value for name in SAMPLING if (value := getattr(config, name)) is not None}
     return with_fields(settings, given) if given else settings
-
-
-async def _solved(models: Any, messages: list[BaseMessage], settings: RSDSettings) -> dict[str, Any]:
-    watch = Steps(settings)
-    output: dict[str, Any] = {}
-    mode: str
-    chunk: Any
-    modes: Any = ["custom", "values"]
-    given: Any = {"messages": messages}
-    async for mode, chunk in create_rsd_graph(*models).astream(given, context=settings, stream_mode=modes):
-        if mode == "custom":
-            await watch(chunk)
-        else:
-            output = chunk
-    return output

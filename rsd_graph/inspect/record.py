@@ -22,13 +22,12 @@ def record(
     replaced: Mapping[int, str],
 ) -> dict[str, Any]:
     """The record, as JSON values."""
-    parameters = outcome.parameters(models)
     return {
         "strategy": strategy,
         "options": dict(own),
         "settings": settings.model_dump(),
         "models": {"draft": models.draft.name, "target": models.target.name, "reward": models.reward.name},
-        "parameters": asdict(parameters) if parameters else None,
+        "parameters": asdict(models.parameters) if models.parameters else None,
         "seconds": seconds,
         "stop": outcome.stop,
         "answer": outcome.answer,

@@ -36,9 +36,8 @@ def draft_node(
             raise InvalidProblemError("the run has no problem: it must be non-empty text, got None")
         index = len(run["steps"])
         try:
-            lost = (
-                _lost(bound, settings, index) if bound and not may_pause(settings) else None
-            )  # a person reads it whole
+            # a person who may review the step reads it whole
+            lost = _lost(bound, settings, index) if bound and not may_pause(settings) else None
             generation = await propose(
                 model,
                 "draft",

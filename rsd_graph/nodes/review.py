@@ -10,6 +10,8 @@ from rsd_graph.review import Answer, Question, question, read_answer
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Usage
 
+SCHEMA = Answer.model_json_schema()
+
 
 async def review(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
     """Pause with a `Question`, and do what the answer says. A wrong answer is told, and asked for again."""
@@ -43,12 +45,13 @@ async def review(state: RSDState, settings: RSDSettings) -> dict[str, Any]:
 
 def _answer(asked: Question) -> Answer:
     """The first answer that is one. LangGraph gives a node that runs again the answers of its earlier pauses."""
-    given = interrupt(asked, response_schema=Answer.model_json_schema())
+    shown = asked
     while True:
+        given = interrupt(shown, response_schema=SCHEMA)
         try:
             return read_answer(given, asked)
         except ValueError as error:
-            given = interrupt({**asked, "error": str(error)}, response_schema=Answer.model_json_schema())
+            shown = {**asked, "error": str(error)}
 
 
 def _edited(proposal: Generation, text: str, settings: RSDSettings) -> Generation:

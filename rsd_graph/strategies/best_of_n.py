@@ -2,16 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
 
 from rsd_graph.answers import extract_answer
 from rsd_graph.next_step import conversation, limit_reached
 from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, Score, Step, Usage, join_steps
-from rsd_graph.strategies.majority import N, check, seeded
+from rsd_graph.state import Generation, Score, Usage
+from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
-from rsd_graph.strategies.single import continue_solution
+from rsd_graph.strategies.single import continue_solution, kept, response
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class _Candidate:
         return self.score.reward if self.score else -1.0
 
 
-def best_of_n(n: int = N, model: Literal["draft", "target"] = "draft") -> Strategy:
+def best_of_n(n: int = N, model: Writer = "draft") -> Strategy:
     """One model writes n solutions with different seeds; the reward model chooses by the last step of each.
 
     Args:
@@ -42,21 +41,11 @@ def best_of_n(n: int = N, model: Literal["draft", "target"] = "draft") -> Strate
             *(_write(models, model, problem, seeded(settings, number)) for number in range(n))
         )
         chosen = max(range(n), key=lambda number: written[number].reward)
-        responses = [join_steps(_kept(each.steps, model), settings.delimiter) for each in written]
-        answers = [extract_answer(response) for response in responses]
-        for number, each in enumerate(written):
-            await watch(
-                {
-                    "event": "candidate",
-                    "step": None,
-                    "number": number,
-                    "text": responses[number],
-                    "answer": answers[number],
-                    "reward": each.score.reward if each.score else None,
-                    "chosen": number == chosen,
-                }
-            )
-        steps = _kept(written[chosen].steps, model)
+        responses = [response(each.steps, settings) for each in written]
+        answers = [extract_answer(said) for said in responses]
+        rewards = [each.score.reward if each.score else None for each in written]
+        await tell(watch, list(zip(responses, answers, rewards, strict=True)), chosen)
+        steps = kept(written[chosen].steps, model)
         ended = bool(steps) and steps[-1].finish == "eos"
         stop = "eos" if ended else limit_reached(steps, settings) or "context_overflow"
         usage = sum((_usage(each, model, number == chosen) for number, each in enumerate(written)), Usage())
@@ -65,18 +54,14 @@ def best_of_n(n: int = N, model: Literal["draft", "target"] = "draft") -> Strate
     return solve
 
 
-async def _write(models: Models, model: Literal["draft", "target"], problem: str, settings: RSDSettings) -> _Candidate:
+async def _write(models: Models, model: Writer, problem: str, settings: RSDSettings) -> _Candidate:
     steps = await continue_solution(getattr(models, model), problem, [], settings, model)
     if not steps:
         return _Candidate(steps, None)
     reward: RewardModel = models.reward
     with generating(logprobs=needs_logprobs(reward)):
-        (score,) = await reward.score(conversation(settings, problem), _kept(steps[:-1], model), [steps[-1]])
+        (score,) = await reward.score(conversation(settings, problem), kept(steps[:-1], model), [steps[-1]])
     return _Candidate(steps, score)
-
-
-def _kept(steps: list[Generation], model: Literal["draft", "target"]) -> list[Step]:
-    return [Step(step.text, model, finish=step.finish, tokens=step.usage.completion) for step in steps]
 
 
 def _usage(written: _Candidate, model: str, is_chosen: bool) -> Usage:

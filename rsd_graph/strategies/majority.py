@@ -2,20 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
 
 from rsd_graph.answers import same_answer
-from rsd_graph.errors import ConfigurationError
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Usage
+from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
 from rsd_graph.strategies.whole import Written, write_whole
 
-N = 16
-"""Solutions, as in the paper's experiments (arXiv 2501.19324, section 4)."""
 
-
-def majority(n: int = N, model: Literal["draft", "target"] = "target") -> Strategy:
+def majority(n: int = N, model: Writer = "target") -> Strategy:
     """One model writes n solutions with different seeds; the answer that most of them give wins.
 
     Args:
@@ -33,38 +29,10 @@ def majority(n: int = N, model: Literal["draft", "target"] = "target") -> Strate
             *(write_whole(writer, model, problem, seeded(settings, number)) for number in range(n))
         )
         chosen = most_frequent([each.answer for each in written])
-        for number, each in enumerate(written):
-            await watch(
-                {
-                    "event": "candidate",
-                    "step": None,
-                    "number": number,
-                    "text": each.response,
-                    "answer": each.answer,
-                    "reward": None,
-                    "chosen": number == chosen,
-                }
-            )
+        await tell(watch, [(each.response, each.answer, None) for each in written], chosen)
         return _outcome(written, chosen, model)
 
     return solve
-
-
-def check(n: int, model: str) -> None:
-    """Refuse what cannot be sampled.
-
-    Raises:
-        ConfigurationError: see `majority`.
-    """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigurationError(f"n must be a whole number from 1, got {n!r}")
-    if model not in {"draft", "target"}:
-        raise ConfigurationError(f"model must be draft or target, got {model!r}")
-
-
-def seeded(settings: RSDSettings, number: int) -> RSDSettings:
-    """The settings of the candidate with this number: each has a seed of its own."""
-    return settings.model_copy(update={"seed": (settings.seed + 7919 * number) % 2**31})
 
 
 def most_frequent(answers: Sequence[str | None]) -> int:

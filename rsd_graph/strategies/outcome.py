@@ -1,7 +1,7 @@
 """What every strategy takes and returns."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from typing_extensions import TypedDict
@@ -45,13 +45,6 @@ class Outcome:
     """Tokens of all models, for everything that they read and wrote: candidates that were not chosen too."""
     answers: Sequence[str | None] = ()
     """The final answers of all candidates, where there were several."""
-    judged_by_target: bool = False
-    """Whether `usage.reward` counts tokens that the target computed, as its own judge."""
-
-    def parameters(self, models: Models) -> Parameters | None:
-        """The sizes by which the tokens in `usage` are to be multiplied; None if one is unknown."""
-        known = models.parameters
-        return replace(known, reward=known.target) if known and self.judged_by_target else known
 
 
 class Candidate(TypedDict):

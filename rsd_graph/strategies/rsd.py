@@ -1,6 +1,6 @@
 """Reward-Guided Speculative Decoding itself (arXiv 2501.19324, algorithm 1): the graph of this library."""
 
-from typing import Any, cast
+from typing import Any
 
 from rsd_graph.graph import create_rsd_graph
 from rsd_graph.settings import RSDSettings, with_fields
@@ -16,15 +16,22 @@ def rsd(**fields: Any) -> Strategy:
     """
 
     async def solve(models: Models, problem: str, settings: RSDSettings, watch: Watch = nobody) -> Outcome:
-        graph = create_rsd_graph(*models.for_rsd)
-        output: Any = None
-        chosen = with_fields(settings, fields)
-        modes: Any = ["custom", "values"]
-        async for mode, chunk in graph.astream({"problem": problem}, context=chosen, stream_mode=modes):
-            if mode == "custom":
-                await watch(cast("Any", chunk))
-            else:
-                output = chunk
+        output = await run(models, {"problem": problem}, with_fields(settings, fields), watch)
         return Outcome(output["response"], output["answer"], output["steps"], output["stop"], output["usage"])
 
     return solve
+
+
+async def run(models: Models, given: Any, settings: RSDSettings, watch: Watch) -> dict[str, Any]:
+    """Run the graph on this input, and tell its events to who watches. Returns its output."""
+    output: dict[str, Any] = {}
+    mode: str
+    chunk: Any
+    modes: Any = ["custom", "values"]
+    graph = create_rsd_graph(*models.for_rsd)
+    async for mode, chunk in graph.astream(given, context=settings, stream_mode=modes):
+        if mode == "custom":
+            await watch(chunk)
+        else:
+            output = chunk
+    return output

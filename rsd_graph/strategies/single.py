@@ -30,25 +30,26 @@ async def continue_solution(
         left out.
     """
     messages = conversation(settings, problem)
-    kept = [_kept(step, role) for step in steps]
+    so_far = kept(steps, role)
     written: list[Generation] = []
-    while len(kept) < settings.max_steps and tokens_in(kept) < settings.max_tokens and not stuck(kept):
+    while len(so_far) < settings.max_steps and tokens_in(so_far) < settings.max_tokens and not stuck(so_far):
         try:
-            step = await propose(model, role, messages, kept, settings)
+            step = await propose(model, role, messages, so_far, settings)
         except ContextOverflowError:
             break
         if not (step.finish == "eos" and is_blank(step)):
-            kept.append(_kept(step, role))
+            so_far += kept([step], role)
             written.append(step)
         if step.finish == "eos":
             break
-    return written[: len(written) - min(len(written), blanks_at_end(kept))]
+    return written[: len(written) - min(len(written), blanks_at_end(so_far))]
 
 
 def response(steps: Sequence[Generation], settings: RSDSettings) -> str:
     """The response that the steps make."""
-    return join_steps([_kept(step) for step in steps], settings.delimiter)
+    return join_steps(kept(steps), settings.delimiter)
 
 
-def _kept(step: Generation, role: Author = "draft") -> Step:
-    return Step(step.text, role, finish=step.finish, tokens=step.usage.completion)
+def kept(steps: Sequence[Generation], role: Author = "draft") -> list[Step]:
+    """The steps as the model in this role has kept them."""
+    return [Step(step.text, role, finish=step.finish, tokens=step.usage.completion) for step in steps]

@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rsd_graph.settings import SAMPLED
 from rsd_graph.strategies.alone import draft, target
 from rsd_graph.strategies.best_of_n import best_of_n
 from rsd_graph.strategies.majority import majority
 from rsd_graph.strategies.outcome import Strategy
 from rsd_graph.strategies.rsd import rsd
-
-SAMPLED = {"temperature": 0.7, "top_p": 0.8}
-"""How the paper samples where several candidates are drawn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,14 @@ def card_html(card: Card, threshold: float) -> str:
     """A kept step: its author, the reward of its draft, its text, and the draft that it replaced."""
     edited = '<span class="tag">edited</span>' if card.edited else ""
     bar = reward_bar(card.reward, threshold) if card.author == "draft" else ""
-    text = _text(card.text)
-    return (
-        f'<article class="step {card.author}" aria-label="Step {card.index + 1}, by the {card.author}">'
-        f'<header><span class="number">{card.index + 1}</span><span class="author">{card.author}</span>{edited}{bar}'
-        f"</header>{text}{_rejected(card.rejected, threshold)}</article>"
-    )
+    header = f'<span class="number">{card.index + 1}</span><span class="author">{card.author}</span>{edited}{bar}'
+    body = _text(card.text) + _rejected(card.rejected, threshold)
+    return _article(card.author, header, body, label=f"Step {card.index + 1}, by the {card.author}")
 
 
 def shown_html(author: str, text: str, reward: float | None, threshold: float) -> str:
     """A step under review."""
-    bar = reward_bar(reward, threshold)
-    header = f'<header><span class="author">{author}</span>{bar}</header>'
-    return f'<article class="step {author}">{header}{_text(text)}</article>'
+    return _article(author, f'<span class="author">{author}</span>{reward_bar(reward, threshold)}', _text(text))
 
 
 def growing_html(story: Story, node: str | None, words: str) -> str:
@@ -33,15 +28,11 @@ def growing_html(story: Story, node: str | None, words: str) -> str:
     number = len(story.cards) + 1
     said = {"draft": "the draft writes", "score": "the reward model scores", "target": "the target writes"}
     doing = said.get(node, f"{node} works") if node else "not finished"
-    kind = f"step growing {node}" if node else "step growing"
     text = words if node == "target" else (drafted.text if drafted else "")
     bar = reward_bar(drafted.reward, story.threshold) if drafted else ""
     rejected = _rejected(drafted, story.threshold) if drafted and node == "target" else ""
-    return (
-        f'<article class="{kind}"><header><span class="number">{number}</span>'
-        f'<span class="author">{escape(doing)}</span>{bar}</header>'
-        f"{_text(text)}{rejected}</article>"
-    )
+    header = f'<span class="number">{number}</span><span class="author">{escape(doing)}</span>{bar}'
+    return _article(f"growing {node}" if node else "growing", header, _text(text) + rejected)
 
 
 def reward_bar(reward: float | None, threshold: float) -> str:
@@ -54,6 +45,11 @@ def reward_bar(reward: float | None, threshold: float) -> str:
         f'aria-valuemax="1" aria-valuenow="{reward:.3f}"><span class="fill" style="width:{100 * reward:.1f}%"></span>'
         f'<span class="mark" style="left:{100 * threshold:.1f}%"></span></span>{reward:.2f}</span>'
     )
+
+
+def _article(kind: str, header: str, body: str, label: str = "") -> str:
+    named = f' aria-label="{label}"' if label else ""
+    return f'<article class="step {kind}"{named}><header>{header}</header>{body}</article>'
 
 
 def _rejected(draft: Draft | None, threshold: float) -> str:

@@ -22,7 +22,7 @@ def settings_form(defaults: RSDSettings, shown: RSDSettings) -> Callable[[], dic
         for name in FIRST:
             inputs[name] = _field(name, schema[name], getattr(shown, name))
     with ui.expansion("More settings").classes("more"), ui.element("div").classes("fields"):
-        for name in schema.keys() - set(FIRST):
+        for name in (name for name in schema if name not in FIRST):
             inputs[name] = _field(name, schema[name], getattr(shown, name))
     return lambda: {
         name: read for name, field in inputs.items() if (read := _read(field, schema[name])) != getattr(defaults, name)

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from hashlib import blake2b
 from hmac import compare_digest
-from http.cookies import SimpleCookie
 from secrets import token_bytes
 from urllib.parse import parse_qs, urlencode
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -44,11 +43,7 @@ class KeyGate:
             await self._login(scope)(scope, receive, send)
 
     def _has_pass(self, scope: Scope) -> bool:
-        given = SimpleCookie()
-        for name, value in scope.get("headers", ()):
-            if name == b"cookie":
-                given.load(value.decode("latin-1"))
-        return COOKIE in given and compare_digest(given[COOKIE].value.encode(), self._pass.encode())
+        return compare_digest(HTTPConnection(scope).cookies.get(COOKIE, "").encode(), self._pass.encode())
 
     def _login(self, scope: Scope) -> HTMLResponse | RedirectResponse:
         query: Mapping[str, list[str]] = parse_qs(scope.get("query_string", b"").decode("latin-1"))
@@ -56,6 +51,6 @@ class KeyGate:
         if not compare_digest(given.encode(), self._key):
             return HTMLResponse(LOGIN, status_code=401)
         rest = urlencode([(name, value) for name, values in query.items() if name != "key" for value in values])
-        answer = RedirectResponse(Request(scope).url.path + (f"?{rest}" if rest else ""), status_code=303)
+        answer = RedirectResponse(HTTPConnection(scope).url.path + (f"?{rest}" if rest else ""), status_code=303)
         answer.set_cookie(COOKIE, self._pass, max_age=DAY, httponly=True, samesite="strict")
         return answer

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import aiosqlite
@@ -10,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateSnapshot
 
+from rsd_graph.checkpoints import is_undecided
 from rsd_graph.costs import Flops, Parameters, flops
 from rsd_graph.errors import ConfigurationError, InvalidStateError, RSDError
 from rsd_graph.state import TokenUsage, Usage
@@ -56,7 +58,7 @@ class Runner:
         self._parameters = parameters
         self._lives: dict[str, Live] = {}
 
-    @property
+    @cached_property
     def edges(self) -> list[tuple[str, str]]:
         """Of the graph, as it is drawn."""
         return [(edge.source, edge.target) for edge in self.graph.get_graph().edges]
@@ -114,10 +116,9 @@ class Runner:
         snapshot = await self._scored(run, step)
         if snapshot is None:
             raise ConfigurationError(f"step {step + 1} cannot be forked: no checkpoint holds its draft with a reward")
-        events = await self.runs.events(run)
-        before = _until_scored(events, step)
-        problem = told(before).problem
-        settings = {**told(before).settings, "threshold": threshold}
+        before = _until_scored(await self.runs.events(run), step)
+        story = told(before)
+        problem, settings = story.problem, {**story.settings, "threshold": threshold}
         live = await self._new(
             problem, [{"event": "problem", "problem": problem, "settings": settings}, *before[1:]], run
         )
@@ -217,15 +218,7 @@ class Runner:
     async def _scored(self, run: str, step: int) -> StateSnapshot | None:
         """The newest checkpoint at which the draft's proposal for this step has its reward and nothing is decided."""
         async for snapshot in self.graph.aget_state_history(_thread(run)):
-            values = snapshot.values
-            if (
-                snapshot.next
-                and snapshot.next[0] in {"check", "target", "review"}
-                and len(values.get("steps", ())) == step
-                and values.get("author") == "draft"
-                and values.get("proposal") is not None
-                and not values.get("chosen")
-            ):
+            if is_undecided(snapshot) and len(snapshot.values["steps"]) == step:
                 return snapshot
         return None
 

@@ -1,5 +1,6 @@
 """Refuses requests for another host: a web site could give its own name the address of this machine (DNS rebinding)."""
 
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,7 +30,7 @@ class LoopbackOnly:
 
 def _name(scope: Scope) -> str:
     """The host that is asked for, without its port and the brackets of IPv6."""
-    host: str = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    host = Headers(scope=scope).get("host", "")
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower()

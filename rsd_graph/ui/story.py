@@ -128,12 +128,13 @@ def read_events(text: str, name: str) -> list[Event]:
         ConfigurationError: it is none; the message names the line.
     """
     events: list[Event] = [{"event": "problem", "problem": name}]
+    story = told(events)
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         try:
             event = json.loads(line)
-            told([*events, event])
+            story.tell(event)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError(f"{name}, line {number}: not a line of `rsd solve --json` ({error})") from error
         events.append(event)
