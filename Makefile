@@ -28,8 +28,8 @@ references:  ## rewrite the generated parts of the documentation
 types:
 	$(BIN)/mypy
 
-test:
-	$(BIN)/python -m pytest
+test:  ## on all cores; the plug-in that measures times cannot work there, and nothing here asserts one
+	$(BIN)/python -m pytest -n auto --dist loadfile --benchmark-disable
 
 docs:  ## build the documentation's site into build/site; a warning fails
 	$(BIN)/python docs/build.py
