@@ -26,6 +26,7 @@ OPTIONS = {
         "--name", "--port", "--preset", "--reward", "--seed", "--target", "--temperature", "--threshold",
         "--timeout", "--weighting", "--workers",
     },
+    "report": {"logs", "--against", "--csv"},
     "evaluate-reward": {"--solutions", "--reward", "--limit", "--picture", "--config", "--json"},
     "train-reward": {
         "problems", "--out", "--weights", "--solutions", "--limit", "--labels", "--continuations", "--family",
