@@ -72,7 +72,11 @@ def test_every_option_is_explained(command: str) -> None:
     run = rsd(command, "--help", columns=300)
     assert run.exit_code == 0
     assert "Exit code: 0 " in run.stdout
-    explained = {line.strip("│* ").split()[0]: line for line in run.stdout.splitlines() if line.startswith("│")}
+    explained = {
+        line.strip("│* ").split()[0].removesuffix("..."): line
+        for line in run.stdout.splitlines()
+        if line.startswith("│")
+    }
     for option in OPTIONS[command]:
         assert re.search(r">.*\w\W*\.", explained[option]), explained[option]
 

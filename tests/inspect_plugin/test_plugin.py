@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from inspect_ai.log import EvalLog, read_eval_log
+from typer.testing import CliRunner
 
+from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
@@ -111,3 +113,29 @@ def test_a_wrong_option_is_named(given: dict[str, Any], told: str) -> None:
 def test_what_cannot_be_sampled_is_named(name: str, own: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(own))):
         SOLVERS[name](**own)
+
+
+def test_logs_are_compared(folder: Path, tmp_path: Path) -> None:
+    """`rsd report` pairs the runs of a data set problem by problem, and writes its tables as CSV too."""
+    logs = [str(folder / name) for name in ("draft", "target", "rsd")]
+    run = CliRunner().invoke(app, ["report", *logs, "--csv", str(tmp_path / "tables")])
+    assert run.exit_code == 0, run.output
+    assert "| gsm8k | rsd threshold=0.8 | 2 | 0.5 |" in run.stdout
+    assert "| gsm8k | draft | 2 | 1 | 1 | 0 | 1 |" in run.stdout  # each is right where the other is wrong
+    assert (tmp_path / "tables" / "results.csv").read_text().count("\n") == 4
+
+
+def test_a_truncated_log_is_named(folder: Path, tmp_path: Path) -> None:
+    """In one line; and so are two logs of the same run, and a log of something else."""
+    (whole,) = (folder / "rsd").glob("*.eval")
+    cut = tmp_path / "cut.eval"
+    cut.write_bytes(whole.read_bytes()[:2000])
+    for logs, message in (
+        ([cut], "cannot read the log"),
+        ([whole, whole], "there are two runs of rsd threshold=0.8"),
+        ([folder / "model"], "holds no finished sample of a strategy"),
+        ([tmp_path / "none.eval"], "cannot read the log"),
+    ):
+        run = CliRunner().invoke(app, ["report", *map(str, logs)])
+        assert run.exit_code == 1
+        assert message in run.stderr.replace("\n", "")
