@@ -50,3 +50,12 @@ def flops(usage: Usage, parameters: Parameters) -> Flops:
         reward=FLOPS_PER_PARAMETER * parameters.reward * usage.reward.computed,
         target_only=FLOPS_PER_PARAMETER * parameters.target * (usage.question + usage.response),
     )
+
+
+def paper_flops(usage: Usage, parameters: Parameters) -> float:
+    """The operations as the paper counts them: what draft and target write, discarded steps included.
+
+    What they read is left out, and the reward model altogether (arXiv 2501.19324, section 4).
+    """
+    written = parameters.draft * usage.draft.completion + parameters.target * usage.target.completion
+    return FLOPS_PER_PARAMETER * written

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from rsd_graph.cli import evaluate_reward, export_reward, gateway, report, sandbox, serve, solve, train_reward, ui
+from rsd_graph.cli import (
+    bench,
+    evaluate_reward,
+    export_reward,
+    gateway,
+    report,
+    sandbox,
+    serve,
+    solve,
+    train_reward,
+    ui,
+)
 from rsd_graph.cli.commands import Commands
 
 app = typer.Typer(
@@ -40,6 +51,7 @@ for command in (
     gateway.gateway,
     ui.ui,
     train_reward.train_reward,
+    bench.bench,
     report.report,
     evaluate_reward.evaluate_reward,
     export_reward.export_reward,

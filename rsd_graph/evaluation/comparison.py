@@ -1,11 +1,23 @@
 """Several runs over the same problems, side by side: pure functions of what was recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from rsd_graph.costs import Parameters, flops
+from rsd_graph.costs import Parameters, flops, paper_flops
 from rsd_graph.evaluation.intervals import Interval, Paired, mcnemar, paired_difference, wilson
 from rsd_graph.state import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStep:
+    """A step of a recorded run."""
+
+    author: str
+    tokens: int
+    reward: float | None = None
+    """Of the draft's proposal, in [0, 1]: of what was kept, or of what the target replaced. None if it has none."""
+    rejected: int | None = None
+    """Tokens of the draft step that the target replaced; None if it replaced none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +30,33 @@ class Solved:
     usage: Usage
     parameters: Parameters | None
     """The models' sizes, if all are known."""
-    by_draft: Sequence[bool]
-    """For each step, but for the output of code, whether the draft wrote it."""
+    steps: Sequence[RecordedStep] = ()
+    """Those of models; the output of code is left out."""
 
     @property
     def flops(self) -> float | None:
         """Everything that was computed; None if a model's size is unknown."""
         return flops(self.usage, self.parameters).total if self.parameters else None
+
+    @property
+    def paper_flops(self) -> float | None:
+        """What the paper counts, which is less; None if a model's size is unknown."""
+        return paper_flops(self.usage, self.parameters) if self.parameters else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the figures of a run come from."""
+
+    command: str = ""
+    """It repeats the run."""
+    machine: str = ""
+    """Processor, cores and memory of the machine that ran it; models that are served run elsewhere."""
+    in_flight: int | None = None
+    """Problems that were solved at once; None if nothing limited them."""
+    created: str = ""
+    log: str = ""
+    """The file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +65,22 @@ class Run:
 
     data: str
     name: str
+    """The strategy, with what tells it from others of its kind."""
     solved: Mapping[str, Solved]
-    """By the problem's id, and by the epoch where there are several."""
+    """By the problem's id, and by the epoch where there are several. At least one."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """The name of each model by its role."""
+    source: Source = Source()
+
+    @property
+    def strategy(self) -> str:
+        """The strategy alone."""
+        return self.name.partition(" ")[0]
+
+    @property
+    def pair(self) -> tuple[str | None, str | None]:
+        """Draft and target."""
+        return self.models.get("draft"), self.models.get("target")
 
     @property
     def accuracy(self) -> Interval:
@@ -54,15 +100,36 @@ class Run:
     @property
     def flops(self) -> float | None:
         """Mean FLOPs of a problem; None if a model's size is unknown."""
-        counted = [each.flops for each in self.solved.values()]
-        known = [each for each in counted if each is not None]
-        return sum(known) / len(known) if len(known) == len(counted) else None
+        return _mean([each.flops for each in self.solved.values()])
 
-    def acceptance(self, positions: int = 10) -> list[tuple[int, float]]:
-        """How many runs have a step at each position, and the share of those steps that the draft wrote."""
-        steps = [each.by_draft for each in self.solved.values()]
-        there = [[by_draft[index] for by_draft in steps if len(by_draft) > index] for index in range(positions)]
-        return [(len(kept), sum(kept) / len(kept)) for kept in there if kept]
+    @property
+    def paper_flops(self) -> float | None:
+        """Mean FLOPs of a problem as the paper counts them; None if a model's size is unknown."""
+        return _mean([each.paper_flops for each in self.solved.values()])
+
+    def positions(self, most: int = 12) -> list["Position"]:
+        """What the draft's proposals were worth, by the step's position."""
+        found = []
+        for index in range(most):
+            steps = [each.steps[index] for each in self.solved.values() if len(each.steps) > index]
+            if not steps:
+                break
+            rewards = [step.reward for step in steps if step.reward is not None]
+            by_draft = sum(step.author == "draft" for step in steps) / len(steps)
+            found.append(Position(len(steps), by_draft, sum(rewards) / len(rewards) if rewards else None))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The steps of a run at one position."""
+
+    steps: int
+    """How many problems have a step there."""
+    by_draft: float
+    """The share of them that the draft wrote, in [0, 1]."""
+    reward: float | None
+    """The mean reward of the draft's proposals there; None if none was scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +155,28 @@ def against(run: Run, baseline: Run) -> Difference:
         [run.solved[each].seconds for each in shared], [baseline.solved[each].seconds for each in shared]
     )
     return Difference(right, seconds)
+
+
+def baseline_of(run: Run, runs: Sequence[Run], name: str) -> Run | None:
+    """The run of this name, or else of this strategy, on the same data and pair: None if it shares no problem."""
+    there = [each for each in runs if (each.data, each.pair) == (run.data, run.pair)]
+    named = [each for each in there if each.name == name] or [each for each in there if each.strategy == name]
+    if not named or named[0] is run or not named[0].solved.keys() & run.solved.keys():
+        return None
+    return named[0]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """What to call each run: its name, and those of its models by which runs of the same name differ."""
+    several_pairs = len({run.pair for run in runs}) > 1
+    found = []
+    for run in runs:
+        rewards = {each.models.get("reward") for each in runs if (each.name, each.pair) == (run.name, run.pair)}
+        told = [*(run.pair if several_pairs else ()), *([run.models.get("reward")] if len(rewards) > 1 else ())]
+        found.append(f"{run.name} ({' + '.join(filter(None, told))})" if told else run.name)
+    return found
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [each for each in values if each is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsd_graph.evaluation.comparison import Run, against
+from rsd_graph.evaluation.comparison import Run, against, baseline_of, labels
 
 Cell = str | int | float | None
 
@@ -15,13 +15,21 @@ class Table:
     """A table with a title."""
 
     title: str
+    about: str
+    """How to read it."""
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    def shown(self) -> list[list[str]]:
+        """The cells as text. Numbers have three significant digits."""
+        return [[_shown(cell) for cell in row] for row in self.rows]
+
     def markdown(self) -> str:
-        """The table under its title. Numbers have three significant digits."""
-        lines = [self.columns, ["---"] * len(self.columns), *([_shown(cell) for cell in row] for row in self.rows)]
-        return "\n".join([f"### {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)])
+        """The table under its title."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.shown()]
+        escaped = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+        return "\n".join([f"### {self.title}", "", *([self.about, ""] if self.about else []),
+                          *(f"| {line} |" for line in escaped)])  # fmt: skip
 
     def csv(self) -> str:
         """The table with every digit, and without its title."""
@@ -36,54 +44,121 @@ def results(runs: Sequence[Run]) -> Table:
     """What each run reached, and at which price."""
     columns = (
         "data", "strategy", "problems", "accuracy", "low", "high", "seconds a problem", "FLOPs a problem",
-        "draft computed", "target computed", "reward computed", "cached", "discarded",
+        "FLOPs as in the paper",
     )  # fmt: skip
+    rows: list[Sequence[Cell]] = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        accuracy = run.accuracy
+        rows.append(
+            [run.data, label, len(run.solved), accuracy.value, accuracy.low, accuracy.high, run.seconds, run.flops,
+             run.paper_flops]
+        )  # fmt: skip
     return Table(
-        "Results (accuracy with 95 % Wilson intervals, tokens of all problems)", columns, list(map(_row, runs))
+        "Results",
+        "Accuracy with its 95 % Wilson interval. FLOPs count all that was computed; the paper leaves out what models "
+        "read, and the reward.",
+        columns,
+        rows,
     )
 
 
-def _row(run: Run) -> list[Cell]:
-    accuracy, usage = run.accuracy, run.usage
-    roles = (usage.draft, usage.target, usage.reward)
-    return [
-        run.data, run.name, len(run.solved), accuracy.value, accuracy.low, accuracy.high, run.seconds, run.flops,
-        *(role.computed for role in roles), sum(role.cached for role in roles), usage.discarded,
-    ]  # fmt: skip
+def tokens(runs: Sequence[Run]) -> Table:
+    """What each role read and wrote."""
+    columns = ("data", "strategy", "draft computed", "target computed", "reward computed", "cached", "discarded")
+    rows: list[Sequence[Cell]] = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        usage = run.usage
+        roles = (usage.draft, usage.target, usage.reward)
+        cached = sum(role.cached for role in roles)
+        rows.append([run.data, label, *(role.computed for role in roles), cached, usage.discarded])
+    return Table(
+        "Tokens",
+        "Of all problems. Computed: read or written, and not found in a cache. Discarded: written, and not kept.",
+        columns,
+        rows,
+    )
 
 
 def differences(runs: Sequence[Run], baseline: str) -> Table:
-    """Each run against the one of this name on the same data, problem by problem."""
+    """Each run against the one of this name on the same data and models, problem by problem."""
     columns = ("data", "strategy", "problems", "only it right", f"only {baseline} right", "difference", "p", "seconds",
                "low", "high")  # fmt: skip
     rows: list[Sequence[Cell]] = []
-    for run in runs:
-        base = next((each for each in runs if (each.data, each.name) == (run.data, baseline)), None)
-        if base is None or base is run or not run.solved.keys() & base.solved.keys():
+    for run, label in zip(runs, labels(runs), strict=True):
+        base = baseline_of(run, runs, baseline)
+        if base is None:
             continue
         found = against(run, base)
         right, seconds = found.right, found.seconds
         rows.append(
-            [run.data, run.name, right.problems, right.only_first, right.only_second, right.difference, right.p_value,
+            [run.data, label, right.problems, right.only_first, right.only_second, right.difference, right.p_value,
              seconds.value, seconds.low, seconds.high]
         )  # fmt: skip
     return Table(
-        f"Against {baseline}, on the same problems (exact McNemar; 95 % paired bootstrap of the seconds)", columns, rows
+        f"Against {baseline}",
+        "On the problems that both have solved: accuracy with the exact McNemar test, and seconds a problem with their "
+        "95 % paired bootstrap interval.",
+        columns,
+        rows,
     )
 
 
-def acceptance(runs: Sequence[Run]) -> Table:
-    """The share of steps that the draft wrote, by their position."""
+def positions(runs: Sequence[Run]) -> Table:
+    """Who wrote the steps, and their rewards, by position."""
     rows: list[Sequence[Cell]] = [
-        [run.data, run.name, position, count, share]
-        for run in runs
-        if any(any(each.by_draft) != all(each.by_draft) for each in run.solved.values())
-        for position, (count, share) in enumerate(run.acceptance(), start=1)
+        [run.data, label, number, at.steps, at.by_draft, at.reward]
+        for run, label in zip(runs, labels(runs), strict=True)
+        if any(step.reward is not None for each in run.solved.values() for step in each.steps)
+        for number, at in enumerate(run.positions(), start=1)
     ]
-    return Table("Steps kept from the draft, by position", ("data", "strategy", "step", "runs", "share"), rows)
+    return Table(
+        "Steps by position",
+        "How many problems have a step there, the share that the draft wrote, and the mean reward of its proposals.",
+        ("data", "strategy", "step", "steps", "kept from the draft", "reward"),
+        rows,
+    )
+
+
+def reliability(runs: Sequence[Run], bins: int = 5) -> Table:
+    """What the rewards are worth: how often a solution is right, by the lowest reward among its steps of the draft."""
+    rows: list[Sequence[Cell]] = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        lowest = [
+            (min(rewards), each.right)
+            for each in run.solved.values()
+            if (rewards := [step.reward for step in each.steps if step.author == "draft" and step.reward is not None])
+        ]
+        for number in range(bins):
+            inside = [right for reward, right in lowest if min(int(reward * bins), bins - 1) == number]
+            if inside:
+                span = f"{number / bins:.1f} to {(number + 1) / bins:.1f}"
+                rows.append([run.data, label, span, len(inside), sum(inside) / len(inside)])
+    return Table(
+        "Calibration of the reward",
+        "Solutions by the lowest reward among the draft's steps in them, and the share that is right.",
+        ("data", "strategy", "lowest reward", "solutions", "right"),
+        rows,
+    )
+
+
+def sources(runs: Sequence[Run]) -> Table:
+    """The command, machine, models and log behind each run."""
+    rows: list[Sequence[Cell]] = [
+        [
+            run.data, label, run.source.command, ", ".join(f"{role} {name}" for role, name in run.models.items()),
+            run.source.machine or None, run.source.in_flight, run.source.created, run.source.log,
+        ]
+        for run, label in zip(runs, labels(runs), strict=True)
+    ]  # fmt: skip
+    return Table(
+        "Where the figures come from",
+        "The machine is the one that ran the command; models that are served run elsewhere.",
+        ("data", "strategy", "command", "models", "machine", "problems at once", "begun", "log"),
+        rows,
+    )
 
 
 def _shown(cell: Cell) -> str:
     if cell is None:
         return "unknown"
-    return f"{cell:.3g}" if isinstance(cell, float) else str(cell).replace("|", "\\|")
+    return f"{cell:.3g}" if isinstance(cell, float) else str(cell)

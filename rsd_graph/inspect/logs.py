@@ -1,6 +1,7 @@
 """Logs of inspect_ai, read as runs of strategies."""
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from pydantic import TypeAdapter
 
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.comparison import Run, Solved
+from rsd_graph.evaluation.comparison import RecordedStep, Run, Solved, Source
+from rsd_graph.inspect.options import MODELS
 from rsd_graph.inspect.record import STORE
 from rsd_graph.state import Usage
+from rsd_graph.strategies.table import STRATEGIES
 
 _usage = TypeAdapter(Usage)
 
@@ -19,61 +22,114 @@ _usage = TypeAdapter(Usage)
 def read_runs(paths: Sequence[Path]) -> list[Run]:
     """Read the runs in these logs. A sample that failed, or is not finished, is left out.
 
+    Of several logs of one evaluation, as `inspect eval-retry` leaves them, each sample counts as the newest has it.
+
     Args:
         paths: Logs, or folders of them.
 
     Raises:
-        ConfigurationError: a log cannot be read or holds no run of a strategy, or two are of the same one; it is named.
+        ConfigurationError: a log cannot be read, no log holds a run of a strategy, or two evaluations are of the same
+            one; the logs are named.
     """
-    runs: dict[tuple[str, str], Run] = {}
-    for file in [file for path in paths for file in _files(path)]:
-        run = _run(file)
-        if (run.data, run.name) in runs:
-            raise ConfigurationError(f"{file}: there are two runs of {run.name} on {run.data}; pass one of them")
-        runs[run.data, run.name] = run
-    return list(runs.values())
+    logs = sorted((_read(file) for path in paths for file in _files(path)), key=lambda log: log.eval.created)
+    runs: dict[tuple[object, ...], tuple[str, Run]] = {}
+    for log in logs:
+        run = _run(log)
+        if run is None:
+            continue
+        key = (run.data, run.name, *run.models.values())
+        before = runs.get(key)
+        if before and before[0] != log.eval.task_id:
+            raise ConfigurationError(
+                f"{before[1].source.log} and {run.source.log} are two evaluations of {run.name} on {run.data}: pass "
+                "one of them"
+            )
+        solved = {**(before[1].solved if before else {}), **run.solved}
+        runs[key] = log.eval.task_id, Run(run.data, run.name, solved, run.models, run.source)
+    if not runs:
+        named = ", ".join(map(str, paths))
+        raise ConfigurationError(f"{named}: there is no finished sample of a strategy of this package in there")
+    order = list(STRATEGIES)
+    return sorted((run for _, run in runs.values()), key=lambda run: (run.data, order.index(run.strategy), run.name))
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> Iterator[Path]:
+    if not path.exists():
+        raise ConfigurationError(f"there is no {path}")
     if not path.is_dir():
-        return [path]
-    files = sorted([*path.glob("*.eval"), *path.glob("*.json")])
+        yield path
+        return
+    # an eval set keeps notes of its own beside its logs; they are not named as logs are
+    files = sorted([*path.glob("*.eval"), *(file for file in path.glob("*.json") if file.name[:4].isdigit())])
     if not files:
         raise ConfigurationError(f"{path} holds no log")
-    return files
+    yield from files
 
 
-def _run(file: Path) -> Run:
+def _read(file: Path) -> EvalLog:
     try:
-        log = read_eval_log(file)
+        return read_eval_log(file)
     except Exception as error:  # a damaged log fails in many ways: zip, JSON, validation
-        raise ConfigurationError(f"cannot read the log {file}: {error!s:.300}") from error
+        raise ConfigurationError(
+            f"cannot read the log {file}: {error!s:.300}; a run that was killed is mended by `inspect log recover`"
+        ) from error
+
+
+def _run(log: EvalLog) -> Run | None:
     recorded = [(sample, sample.store[STORE]) for sample in log.samples or () if _counts(sample)]
     if not recorded:
-        raise ConfigurationError(f"{file} holds no finished sample of a strategy of this package")
-    name = _name(recorded[0][1])
+        return None
     several = len({sample.epoch for sample, _ in recorded}) > 1
     solved = {
         f"{sample.id}/{sample.epoch}" if several else str(sample.id): _solved(sample, record)
         for sample, record in recorded
     }
-    return Run(_data(log), name, solved)
+    _, first = recorded[0]
+    plan = log.plan.steps[0] if log.plan.steps else None
+    source = Source(
+        command=command(log),
+        machine=first.get("machine", ""),
+        in_flight=log.eval.config.max_samples,
+        created=log.eval.created,
+        log=Path(log.location.removeprefix("file://")).name,
+    )
+    return Run(
+        log.eval.dataset.name or log.eval.task,
+        _name(first, (plan and plan.params_passed) or {}),
+        solved,
+        first["models"],
+        source,
+    )
+
+
+def command(log: EvalLog) -> str:
+    """The command that repeats this evaluation."""
+    plan = log.plan.steps[0] if log.plan.steps else None
+    words = ["inspect", "eval", log.eval.task_registry_name or log.eval.task]
+    words += [f"-T{name}={value}" for name, value in log.eval.task_args_passed.items()]
+    if plan is not None:
+        words += ["--solver", plan.solver]
+        words += [f"-S{name}={value}" for name, value in (plan.params_passed or {}).items()]
+    limits: Mapping[str, Any] = {
+        "limit": log.eval.config.limit,
+        "epochs": log.eval.config.epochs if log.eval.config.epochs != 1 else None,
+        "max-samples": log.eval.config.max_samples,
+    }
+    words += [f"--{name}={value}" for name, value in limits.items() if value is not None]
+    return shlex.join([*words, "--model=none"])
 
 
 def _counts(sample: EvalSample) -> bool:
     return sample.error is None and bool(sample.scores) and STORE in sample.store
 
 
-def _data(log: EvalLog) -> str:
-    return log.eval.dataset.name or log.eval.task
-
-
-def _name(record: Mapping[str, Any]) -> str:
-    """The strategy, with what tells it from others of its kind."""
+def _name(record: Mapping[str, Any], passed: Mapping[str, Any]) -> str:
+    """The strategy, with what tells it from others of its kind: its options, and what its settings compare with."""
     settings = record["settings"]
-    said = {**record["options"]}
+    said = {**record["options"], **{name: value for name, value in passed.items() if name not in MODELS}}
     if record["strategy"] == "rsd":
-        said = {"threshold": settings["threshold"], **said}
+        told = {"step": ("threshold",), "constant": ("constant",), "logistic": ("threshold", "alpha")}
+        said = {**{name: settings[name] for name in told.get(settings["weighting"], ())}, **said}
         if settings["weighting"] != "step":
             said["weighting"] = settings["weighting"]
     return " ".join([record["strategy"], *(f"{name}={value}" for name, value in said.items())])
@@ -87,5 +143,11 @@ def _solved(sample: EvalSample, record: Mapping[str, Any]) -> Solved:
         seconds=record["seconds"],
         usage=_usage.validate_python(record["usage"]),
         parameters=Parameters(**sizes) if sizes else None,
-        by_draft=[step["author"] == "draft" for step in record["steps"] if step["author"] != "tool"],
+        steps=[
+            RecordedStep(
+                step["author"], step["tokens"], step["reward"], step.get("rejected", 0) if step["replaced"] else None
+            )
+            for step in record["steps"]
+            if step["author"] != "tool"
+        ],
     )

@@ -44,7 +44,7 @@ def _solver(name: str) -> Callable[..., Solver]:
             seconds = time.monotonic() - started
             state.store.set(
                 STORE,
-                record(name, outcome, models, settings, seconds=seconds, own=chosen.own, replaced=steps.replaced),
+                record(name, outcome, models, settings, seconds=seconds, own=chosen.own, rejected=steps.rejected),
             )
             state.output = ModelOutput.from_content(
                 f"rsd/{name}", outcome.response, stop_reason=STOP_REASONS[outcome.stop]

@@ -25,8 +25,8 @@ class Steps:
         self._settings = settings
         self._seen: dict[str, Mapping[str, Any]] = {}
         self._since = time.monotonic()
-        self.replaced: dict[int, str] = {}
-        """Each draft step that the target rewrote, by its number."""
+        self.rejected: dict[int, int] = {}
+        """Tokens of each draft step that the target rewrote, by the step's number."""
 
     async def __call__(self, event: RSDEvent | Candidate) -> None:
         """Take an event; see `strategies.outcome.Watch`."""
@@ -46,7 +46,7 @@ class Steps:
         seen = {name: event for name, event in seen.items() if event["step"] == number}
         rejected = seen["proposed"]["text"] if "replaced" in seen and "proposed" in seen else None
         if rejected is not None:
-            self.replaced[number] = rejected
+            self.rejected[number] = seen["proposed"]["tokens"]
         now = time.monotonic()
         seconds, self._since = now - self._since, now
         reward = kept["reward"]

@@ -26,7 +26,11 @@ OPTIONS = {
         "--name", "--port", "--preset", "--reward", "--seed", "--target", "--temperature", "--threshold",
         "--timeout", "--weighting", "--workers",
     },
-    "report": {"logs", "--against", "--csv"},
+    "bench": {
+        "data", "--strategy", "--data", "--limit", "--epochs", "--in-flight", "--out", "--against", "--draft",
+        "--target", "--reward", "--preset", "--config",
+    },
+    "report": {"logs", "--against", "--out"},
     "evaluate-reward": {"--solutions", "--reward", "--limit", "--picture", "--config", "--json"},
     "train-reward": {
         "problems", "--out", "--weights", "--solutions", "--limit", "--labels", "--continuations", "--family",

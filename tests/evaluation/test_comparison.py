@@ -1,42 +1,65 @@
 import pytest
 
 from rsd_graph.costs import Parameters
-from rsd_graph.evaluation.comparison import Run, Solved, against
-from rsd_graph.evaluation.tables import acceptance, differences, results
+from rsd_graph.evaluation.comparison import Position, RecordedStep, Run, Solved, Source, against, baseline_of, labels
+from rsd_graph.evaluation.plots import accuracy_against, over_positions
+from rsd_graph.evaluation.report import report
+from rsd_graph.evaluation.tables import differences, positions, reliability, results
 from rsd_graph.state import TokenUsage, Usage
 
 SIZES = Parameters(draft=1.0, target=10.0)
 USAGE = Usage(draft=TokenUsage(20, 5, 10), target=TokenUsage(30, 30, 4), discarded=3)
+PAIR = {"draft": "d", "target": "t", "reward": "r"}
 
 
-def solved(right: bool, seconds: float = 2.0, *by_draft: bool, sizes: Parameters | None = SIZES) -> Solved:
-    return Solved(right, seconds, USAGE, sizes, by_draft)
+def kept(reward: float | None = 0.8) -> RecordedStep:
+    return RecordedStep("draft", 5, reward)
+
+
+def rewritten(reward: float | None = 0.2) -> RecordedStep:
+    return RecordedStep("target", 5, reward, rejected=3)
+
+
+def solved(right: bool, seconds: float = 2.0, *steps: RecordedStep, sizes: Parameters | None = SIZES) -> Solved:
+    return Solved(right, seconds, USAGE, sizes, steps)
 
 
 RSD = Run(
     "gsm8k",
     "rsd threshold=0.8",
-    {"1": solved(True, 1.0, True, False), "2": solved(True, 2.0, False), "3": solved(False, 3.0, True)},
+    {
+        "1": solved(True, 1.0, kept(), rewritten()),
+        "2": solved(True, 2.0, rewritten(0.5)),
+        "3": solved(False, 3.0, kept(0.9)),
+    },
+    PAIR,
 )
-TARGET = Run("gsm8k", "target", {"2": solved(False, 6.0, False), "3": solved(False, 7.0, False)})
+TARGET = Run("gsm8k", "target", {"2": solved(False, 6.0), "3": solved(False, 7.0)}, PAIR)
 
 
 def test_a_run_is_summed_up() -> None:
-    """Accuracy, seconds and FLOPs of a problem, and the tokens of all."""
+    """Accuracy, seconds and FLOPs of a problem, and the tokens of all. The paper counts what is written alone."""
     assert RSD.accuracy.value == pytest.approx(2 / 3)
     assert RSD.seconds == 2
     assert RSD.usage.discarded == 9
     assert RSD.flops == 2 * (1.0 * 25 + 10.0 * 4)
+    assert RSD.paper_flops == 2 * (1.0 * 10 + 10.0 * 4)
 
 
 def test_flops_are_unknown_where_a_size_is() -> None:
     """Even of one problem: the mean would be that of others."""
-    assert Run("d", "rsd", {"1": solved(True), "2": solved(True, sizes=None)}).flops is None
+    unknown = Run("d", "rsd", {"1": solved(True), "2": solved(True, sizes=None)})
+    assert unknown.flops is None
+    assert unknown.paper_flops is None
 
 
-def test_acceptance_is_counted_by_position() -> None:
-    """Of the runs that have a step there."""
-    assert RSD.acceptance() == [(3, pytest.approx(2 / 3)), (1, 0.0)]
+def test_steps_are_counted_by_position() -> None:
+    """Of the runs that have a step there; a reward is the draft's, whoever wrote the step in the end."""
+    first, second = RSD.positions()
+    assert first.steps == 3
+    assert first.by_draft == pytest.approx(2 / 3)
+    assert first.reward == pytest.approx((0.8 + 0.5 + 0.9) / 3)
+    assert second == Position(1, 0.0, 0.2)
 
 
 def test_runs_are_compared_on_shared_problems_alone() -> None:
@@ -44,6 +67,26 @@ def test_runs_are_compared_on_shared_problems_alone() -> None:
     found = against(RSD, TARGET)
     assert (found.right.problems, found.right.only_first, found.right.only_second) == (2, 1, 0)
     assert found.seconds.value == -4
+
+
+def test_a_baseline_is_found_by_its_name_or_its_strategy() -> None:
+    """The name counts first. It has the same data and models, and a problem in common."""
+    short = Run("gsm8k", "target max_tokens=9", TARGET.solved, PAIR)
+    assert baseline_of(RSD, [RSD, short], "target") is short
+    assert baseline_of(RSD, [short, RSD, TARGET], "target") is TARGET
+    assert baseline_of(TARGET, [RSD, TARGET], "target") is None
+    assert baseline_of(RSD, [RSD, Run("math500", "target", TARGET.solved, PAIR)], "target") is None
+    assert baseline_of(RSD, [RSD, Run("gsm8k", "target", TARGET.solved, {**PAIR, "target": "other"})], "target") is None
+    assert baseline_of(RSD, [RSD, Run("gsm8k", "target", {"9": solved(True)}, PAIR)], "target") is None
+
+
+def test_runs_of_one_name_are_told_apart_by_their_models() -> None:
+    """By the pair if there are several, and by the reward where that alone differs."""
+    other = Run("gsm8k", "target", TARGET.solved, {**PAIR, "target": "large"})
+    judged = Run("gsm8k", RSD.name, RSD.solved, {**PAIR, "reward": "judge"})
+    assert labels([RSD, TARGET]) == ["rsd threshold=0.8", "target"]
+    assert labels([TARGET, other]) == ["target (d + t)", "target (d + large)"]
+    assert labels([RSD, judged]) == ["rsd threshold=0.8 (r)", "rsd threshold=0.8 (judge)"]
 
 
 def test_tables_show_every_run_and_every_pair() -> None:
@@ -54,11 +97,42 @@ def test_tables_show_every_run_and_every_pair() -> None:
     assert [row[:6] for row in differences([RSD, TARGET], "target").rows] == [
         ["gsm8k", "rsd threshold=0.8", 2, 1, 0, 0.5]
     ]
-    assert [row[2:] for row in acceptance([RSD, TARGET]).rows] == [[1, 3, pytest.approx(2 / 3)], [2, 1, 0.0]]
+    assert [row[2:5] for row in positions([RSD, TARGET]).rows] == [[1, 3, pytest.approx(2 / 3)], [2, 1, 0.0]]
 
 
-def test_nothing_is_compared_across_data_sets() -> None:
-    """Nor with a baseline that is not there."""
-    elsewhere = Run("math500", "target", TARGET.solved)
-    assert not differences([RSD, elsewhere], "target").rows
-    assert not differences([RSD, TARGET], "draft").rows
+def test_the_reward_is_set_against_the_answers() -> None:
+    """By the lowest reward of a step that was kept: that of a rejected one says nothing of the solution."""
+    assert [row[2:] for row in reliability([RSD]).rows] == [["0.8 to 1.0", 2, 0.5]]
+
+
+def test_plots_are_svg_in_the_colour_of_the_text() -> None:
+    """They need a cost that is known, and rewards."""
+    for picture in (accuracy_against([RSD, TARGET], lambda run: run.seconds, "seconds"), over_positions([RSD])):
+        assert picture is not None
+        assert picture.startswith("<svg")
+        assert "currentColor" in picture
+        assert "rsd threshold=0.8" in picture
+    assert accuracy_against([RSD], lambda _: None, "seconds") is None
+    assert over_positions([TARGET]) is None
+
+
+def test_a_page_holds_everything_and_runs_nothing() -> None:
+    """No file from elsewhere, no script, no mark-up of a model's; ids of two pictures differ."""
+    hostile = Run("<script>alert(1)</script>", "rsd", RSD.solved, PAIR)
+    page = report([hostile], "target").html()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "src=" not in page
+    ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
+    assert len(ids) == len(set(ids)) > 10
+
+
+def test_what_misleads_is_said_first() -> None:
+    """Runs without a baseline, on other problems, or on another machine."""
+    notes = " ".join(report([RSD], "target").notes)
+    assert "rsd threshold=0.8 on gsm8k is compared with nothing" in notes
+    elsewhere = Run("gsm8k", "target", TARGET.solved, PAIR, Source(machine="another"))
+    notes = " ".join(report([RSD, elsewhere], "target").notes)
+    assert "did not solve the same problems" in notes
+    assert "seconds do not compare" in notes
+    assert report([RSD, Run("gsm8k", "target", RSD.solved, PAIR)], "target").notes == []

@@ -51,6 +51,7 @@ def main(folder: Path) -> None:
         for name in SOLVERS:
             solver = SOLVERS[name](threshold=0.8, **OWN.get(name, {}))
             evaluate(name, TASKS["gsm8k"](data=str(problems)), solver=solver, model="none/none")
+        evaluate("again", TASKS["gsm8k"](data=str(problems)), solver=SOLVERS["rsd"](threshold=0.8), model="none/none")
         draft.calls.clear()
         evaluate("epochs", TASKS["gsm8k"](data=str(problems)), model="none/none", epochs=2, limit=1)
         seeds = {settings.seed for _, response, settings in draft.calls if not response}

@@ -1,18 +1,21 @@
 """The plug-in as inspect_ai finds it: tasks, solvers, the scorer and the model, on scripted models."""
 
 import json
+import random
 import subprocess
 import sys
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 from inspect_ai.log import EvalLog, read_eval_log
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
 
@@ -115,27 +118,78 @@ def test_what_cannot_be_sampled_is_named(name: str, own: dict[str, Any]) -> None
         SOLVERS[name](**own)
 
 
+def rsd(*words: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, words)])
+
+
 def test_logs_are_compared(folder: Path, tmp_path: Path) -> None:
-    """`rsd report` pairs the runs of a data set problem by problem, and writes its tables as CSV too."""
-    logs = [str(folder / name) for name in ("draft", "target", "rsd")]
-    run = CliRunner().invoke(app, ["report", *logs, "--csv", str(tmp_path / "tables")])
+    """`rsd report` pairs the runs of a data set problem by problem, and writes a page, tables and plots."""
+    run = rsd("report", *(folder / name for name in ("draft", "target", "rsd")), "--out", tmp_path / "made")
     assert run.exit_code == 0, run.output
     assert "| gsm8k | rsd threshold=0.8 | 2 | 0.5 |" in run.stdout
-    assert "| gsm8k | draft | 2 | 1 | 1 | 0 | 1 |" in run.stdout  # each is right where the other is wrong
-    assert (tmp_path / "tables" / "results.csv").read_text().count("\n") == 4
+    assert "| gsm8k | draft threshold=0.8 | 2 | 1 | 1 | 0 | 1 |" in run.stdout  # each is right where the other is wrong
+    assert "inspect eval rsd_graph/gsm8k -Tdata=" in run.stdout
+    assert (tmp_path / "made" / "results.csv").read_text().count("\n") == 4
+    page = (tmp_path / "made" / "report.html").read_text()
+    assert "<svg" in page
+    assert (tmp_path / "made" / "seconds-gsm8k.svg").exists()
 
 
-def test_a_truncated_log_is_named(folder: Path, tmp_path: Path) -> None:
-    """In one line; and so are two logs of the same run, and a log of something else."""
+def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
+    """In one line: a log that was cut, two evaluations of one strategy, other logs, an unknown baseline."""
     (whole,) = (folder / "rsd").glob("*.eval")
     cut = tmp_path / "cut.eval"
     cut.write_bytes(whole.read_bytes()[:2000])
-    for logs, message in (
+    for words, message in (
         ([cut], "cannot read the log"),
-        ([whole, whole], "there are two runs of rsd threshold=0.8"),
-        ([folder / "model"], "holds no finished sample of a strategy"),
-        ([tmp_path / "none.eval"], "cannot read the log"),
+        ([whole, folder / "again"], "are two evaluations of rsd threshold=0.8"),
+        ([folder / "model"], "there is no finished sample of a strategy"),
+        ([tmp_path / "none.eval"], "there is no "),
+        ([whole, "--against", "targte"], "there is no run 'targte' to compare with; there are: rsd threshold=0.8"),
     ):
-        run = CliRunner().invoke(app, ["report", *map(str, logs)])
+        run = rsd("report", *words, "--out", tmp_path / "made")
         assert run.exit_code == 1
         assert message in run.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["gms8k"], "did you mean gsm8k?"),
+        (["gsm8k", "-s", "rds"], "there is no strategy 'rds'; did you mean rsd?"),
+        (["gsm8k", "-s", "rsd 0.8"], "'0.8' should be name=value"),
+        (["gsm8k", "-s", "rsd treshold=0.8"], "did you mean 'threshold'"),
+        (["gsm8k", "-s", "majority n=0"], "n must be a whole number from 1"),
+    ],
+)
+def test_a_wrong_bench_is_named_before_anything_runs(words: list[str], told: str, tmp_path: Path) -> None:
+    run = rsd("bench", *words, "--out", tmp_path / "bench")
+    assert run.exit_code == 1
+    assert told in run.stderr.replace("\n", " ")
+    assert not (tmp_path / "bench").exists()
+
+
+def bench(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen([sys.executable, "-m", "tests.inspect_plugin.benched", str(folder), str(seconds)])
+
+
+def test_a_bench_that_is_killed_goes_on(tmp_path: Path) -> None:
+    """With `kill -9`, at any moment: nothing is lost, nothing counts twice, and the figures are a quiet run's."""
+    moments = random.Random(1)
+    for _ in range(2):
+        running = bench(tmp_path / "killed", 0.4)
+        while not list((tmp_path / "killed").glob("logs/*.eval")):
+            assert running.poll() is None
+            time.sleep(0.1)
+        time.sleep(moments.uniform(0, 4))
+        running.kill()
+        running.wait()
+    assert bench(tmp_path / "killed", 0).wait() == bench(tmp_path / "quiet", 0).wait() == 0
+    killed, quiet = ([*read_runs([tmp_path / name / "logs"])] for name in ("killed", "quiet"))
+    assert [run.name for run in killed] == ["draft", "target", "rsd threshold=0.5"]
+    for one, other in zip(killed, quiet, strict=True):
+        assert one.solved.keys() == other.solved.keys()
+        assert [(each.right, each.usage) for each in one.solved.values()] == [
+            (other.solved[name].right, other.solved[name].usage) for name in one.solved
+        ]

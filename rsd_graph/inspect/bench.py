@@ -1,0 +1,133 @@
+"""Several strategies on the same problems, in one eval set of inspect_ai: what `rsd bench` runs."""
+
+import difflib
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from inspect_ai import Task, eval_set, task_with
+from inspect_ai.log import EvalLog
+from inspect_ai.solver import Solver
+
+from rsd_graph.data.datasets import DATASETS
+from rsd_graph.errors import ConfigurationError, RSDError
+from rsd_graph.inspect.solvers import SOLVERS
+from rsd_graph.inspect.tasks import TASKS, problems
+
+ATTEMPTS = 2
+"""How often inspect_ai goes on by itself with problems that failed; requests are retried before that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What to run."""
+
+    data: str
+    """The name of a data set, or a file of problems."""
+    strategies: Sequence[str]
+    """Each a name with options, such as `rsd threshold=0.8`."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """`draft`, `target`, `reward`, `preset` and `config`, as on the command line of `rsd`."""
+    file: str | None = None
+    """The data set, in its publisher's format; by default it comes from the hub."""
+    limit: int | None = None
+    """The first so many problems; by default all."""
+    epochs: int = 1
+    in_flight: int = 8
+    """Problems that are solved at once."""
+
+
+def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"] = "rich") -> None:
+    """Run the strategies one after the other. Problems that are already in the folder of logs are not solved again.
+
+    Args:
+        bench: What to run.
+        logs: A folder that belongs to this set of runs alone.
+        display: How inspect_ai shows the progress.
+
+    Raises:
+        ConfigurationError: there is no such data set, strategy or option; or the folder holds another set of runs.
+        RSDError: problems are left that could not be solved.
+    """
+    solvers = [solver(strategy, bench.models) for strategy in bench.strategies]  # before anything is downloaded
+    tasks = [task_with(_task(bench), solver=each) for each in solvers]
+    try:
+        _, made = eval_set(
+            tasks,
+            log_dir=str(logs),
+            model="none/none",
+            limit=bench.limit,
+            epochs=bench.epochs,
+            max_samples=bench.in_flight,
+            max_tasks=1,  # seconds compare only if each strategy has the machine to itself
+            retry_attempts=ATTEMPTS,
+            display=display,
+            ctl_server=False,
+            score_display=False,
+        )
+    except Exception as error:
+        if type(error).__name__ == "PrerequisiteError":  # inspect_ai's own; it names what is wrong
+            raise ConfigurationError(f"{logs}: {_plain(str(error))}") from error
+        raise
+    _require_whole(made)
+
+
+def solver(strategy: str, models: Mapping[str, str]) -> Solver:
+    """The solver of a strategy that is written as its name and options: `rsd threshold=0.8`.
+
+    Args:
+        strategy: See above; options are fields of `RSDSettings`, or the strategy's own.
+        models: Options that say which models.
+
+    Raises:
+        ConfigurationError: there is no such strategy or option, or a value is out of range; it is named.
+    """
+    name, *said = shlex.split(strategy) or [""]
+    if name not in SOLVERS:
+        near = difflib.get_close_matches(name, SOLVERS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SOLVERS)}"
+        raise ConfigurationError(f"there is no strategy {name!r}; {hint}")
+    options: dict[str, Any] = dict(models)
+    for word in said:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigurationError(f"{strategy!r}: {word!r} should be name=value, such as threshold=0.8")
+        options[key.replace("-", "_")] = _value(value)
+    return SOLVERS[name](**options)
+
+
+def _task(bench: Bench) -> Task:
+    if bench.data in DATASETS:
+        return TASKS[bench.data](**({} if bench.file is None else {"data": bench.file}))
+    if bench.file is not None:
+        raise ConfigurationError(
+            f"there is no data set {bench.data!r}: pass the file alone, or one of {', '.join(DATASETS)}"
+        )
+    return problems(bench.data)
+
+
+def _value(text: str) -> int | float | bool | str:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _require_whole(logs: Sequence[EvalLog]) -> None:
+    for log in logs:
+        if log.status == "success":
+            continue
+        wrong = log.error.message if log.error else log.status
+        solved = sum(1 for sample in log.samples or () if sample.error is None)
+        solver_name = log.plan.steps[0].solver if log.plan.steps else log.eval.solver
+        raise RSDError(f"{log.eval.task}, {solver_name}: {solved} problems are solved, then: {wrong.strip():.500}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("[bold]", "").replace("[/bold]", "")
