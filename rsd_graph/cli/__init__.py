@@ -7,6 +7,7 @@ import typer
 
 from rsd_graph.cli import (
     bench,
+    estimate,
     evaluate_reward,
     export_reward,
     gateway,
@@ -53,6 +54,7 @@ for command in (
     train_reward.train_reward,
     bench.bench,
     report.report,
+    estimate.estimate,
     evaluate_reward.evaluate_reward,
     export_reward.export_reward,
     sandbox.sandbox,

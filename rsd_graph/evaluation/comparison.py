@@ -32,6 +32,8 @@ class Solved:
     """The models' sizes, if all are known."""
     steps: Sequence[RecordedStep] = ()
     """Those of models; the output of code is left out."""
+    candidates: int = 1
+    """Whole solutions that were written."""
 
     @property
     def flops(self) -> float | None:

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
 
 from rsd_graph._internal import background
 from rsd_graph._internal.background import PerProcess
@@ -14,19 +15,34 @@ from rsd_graph.strategies.outcome import Models
 SLOTS = 8
 """Problems that an embedded model computes at once. Further samples wait."""
 
-_opening: PerProcess[dict[str, asyncio.Task[Models]]] = PerProcess(dict)
+
+@dataclass(slots=True)
+class _Open:
+    """The models that are open, by their configurations, and for whom they were opened."""
+
+    tasks: dict[str, asyncio.Task[Models]] = field(default_factory=dict)
+    stacks: list[AsyncExitStack] = field(default_factory=list)
+    owner: object = None
+
+
+_open: PerProcess[_Open] = PerProcess(_Open)
 _given: list[Models] = []
+_fresh: list[bool] = []
 
 
-async def opened(config: Config) -> Models:
+async def opened(config: Config, owner: object = None) -> Models:
     """The models of this configuration, ready to run.
+
+    Args:
+        config: Which models.
+        owner: Who asks; see `fresh_for_each`.
 
     Raises:
         RSDError: a server does not answer, or weights cannot be had. The next call tries again.
     """
     if _given:
         return _given[-1]
-    return await background.call(_opened(config))
+    return await background.call(_opened(config, owner))
 
 
 @contextmanager
@@ -39,23 +55,47 @@ def using(models: Models) -> Iterator[None]:
         _given.remove(models)
 
 
-async def _opened(config: Config) -> Models:
-    tasks = _opening.get()
+@contextmanager
+def fresh_for_each() -> Iterator[None]:
+    """Open embedded models anew for each owner, while owners come one after the other.
+
+    Prompts that an earlier strategy has left in the models' caches would make a later one on the same problems look
+    faster than it is.
+    """
+    _fresh.append(True)
+    try:
+        yield
+    finally:
+        _fresh.pop()
+
+
+async def _opened(config: Config, owner: object) -> Models:
+    now = _open.get()
+    if _fresh and owner is not now.owner:
+        now.owner = owner
+        await _close(now)
     key = config.model_dump_json(exclude={"settings"})
-    task = tasks.get(key)
+    task = now.tasks.get(key)
     if task is None:
-        task = tasks[key] = asyncio.create_task(_open(config))
+        task = now.tasks[key] = asyncio.create_task(_opened_first(config, now))
     try:
         return await asyncio.shield(task)
     except Exception:
-        tasks.pop(key, None)
+        now.tasks.pop(key, None)
         raise
 
 
-async def _open(config: Config) -> Models:
+async def _opened_first(config: Config, now: _Open) -> Models:
     async with AsyncExitStack() as stack:
         models = await stack.enter_async_context(assemble(config, slots=SLOTS))
         await models.start()
-        closing = stack.pop_all()
-    atexit.register(lambda: background.run(closing.aclose()))
+        if not now.stacks:
+            atexit.register(lambda: background.run(_close(now)))
+        now.stacks.append(stack.pop_all())
     return Models(models.draft, models.target, models.reward, models.faster, models.parameters)
+
+
+async def _close(now: _Open) -> None:
+    now.tasks.clear()
+    while now.stacks:
+        await now.stacks.pop().aclose()

@@ -13,6 +13,7 @@ from inspect_ai.solver import Solver
 
 from rsd_graph.data.datasets import DATASETS
 from rsd_graph.errors import ConfigurationError, RSDError
+from rsd_graph.inspect.backends import fresh_for_each
 from rsd_graph.inspect.solvers import SOLVERS
 from rsd_graph.inspect.tasks import TASKS, problems
 
@@ -54,19 +55,20 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
     solvers = [solver(strategy, bench.models) for strategy in bench.strategies]  # before anything is downloaded
     tasks = [task_with(_task(bench), solver=each) for each in solvers]
     try:
-        _, made = eval_set(
-            tasks,
-            log_dir=str(logs),
-            model="none/none",
-            limit=bench.limit,
-            epochs=bench.epochs,
-            max_samples=bench.in_flight,
-            max_tasks=1,  # seconds compare only if each strategy has the machine to itself
-            retry_attempts=ATTEMPTS,
-            display=display,
-            ctl_server=False,
-            score_display=False,
-        )
+        with fresh_for_each():
+            _, made = eval_set(
+                tasks,
+                log_dir=str(logs),
+                model="none/none",
+                limit=bench.limit,
+                epochs=bench.epochs,
+                max_samples=bench.in_flight,
+                max_tasks=1,  # seconds compare only if each strategy has the machine to itself
+                retry_attempts=ATTEMPTS,
+                display=display,
+                ctl_server=False,
+                score_display=False,
+            )
     except Exception as error:
         if type(error).__name__ == "PrerequisiteError":  # inspect_ai's own; it names what is wrong
             raise ConfigurationError(f"{logs}: {_plain(str(error))}") from error

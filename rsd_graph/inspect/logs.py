@@ -150,4 +150,5 @@ def _solved(sample: EvalSample, record: Mapping[str, Any]) -> Solved:
             for step in record["steps"]
             if step["author"] != "tool"
         ],
+        candidates=max(1, len(record["answers"])),
     )

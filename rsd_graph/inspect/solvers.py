@@ -36,7 +36,7 @@ def _solver(name: str) -> Callable[..., Solver]:
         run = entry.make(**chosen.own)
 
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001  # of the protocol
-            models = await opened(chosen.config)
+            models = await opened(chosen.config, chosen)
             settings = with_fields(chosen.settings, {"seed": seed_of(chosen.settings.seed, state.epoch)})
             steps = Steps(settings)
             started = time.monotonic()

@@ -31,6 +31,10 @@ OPTIONS = {
         "--target", "--reward", "--preset", "--config",
     },
     "report": {"logs", "--against", "--out"},
+    "estimate": {
+        "logs", "--hardware", "--draft", "--target", "--reward", "--batch", "--precision", "--price", "--no-cache",
+        "--config",
+    },
     "evaluate-reward": {"--solutions", "--reward", "--limit", "--picture", "--config", "--json"},
     "train-reward": {
         "problems", "--out", "--weights", "--solutions", "--limit", "--labels", "--continuations", "--family",

@@ -135,6 +135,19 @@ def test_logs_are_compared(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "made" / "seconds-gsm8k.svg").exists()
 
 
+def test_times_on_other_hardware_are_predicted(folder: Path) -> None:
+    """For every run whose calls are known; sizes that no log says must be given."""
+    run = rsd("estimate", folder / "rsd", folder / "target", "--hardware", "h100", "--hardware", "4xa100")
+    assert run.exit_code == 1
+    assert "pass --draft, --target, --reward" in run.stderr.replace("\n", " ")
+    sizes = ("--draft", "7b", "--target", "72b", "--reward", "0", "--price", "3")
+    run = rsd("estimate", folder / "rsd", folder / "target", "--hardware", "h100", "--hardware", "4xa100", *sizes)
+    assert run.exit_code == 0, run.output
+    lines = [line for line in run.stdout.splitlines() if line.startswith(("| h100", "| 4xa100"))]
+    assert [line.split(" | ")[2] for line in lines] == ["target threshold=0.8", "rsd threshold=0.8"] * 2
+    assert "dollars" in run.stdout
+
+
 def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
     """In one line: a log that was cut, two evaluations of one strategy, other logs, an unknown baseline."""
     (whole,) = (folder / "rsd").glob("*.eval")

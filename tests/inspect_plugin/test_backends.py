@@ -1,0 +1,52 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from rsd_graph._internal import background
+from rsd_graph.config import Config
+from rsd_graph.inspect import backends
+from rsd_graph.inspect.backends import fresh_for_each, opened
+
+
+class Fake:
+    """What `assemble` gives."""
+
+    draft = target = reward = faster = parameters = None
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was opened and closed; the models that other tests have open stay so."""
+    log: list[str] = []
+
+    @asynccontextmanager
+    async def assemble(*_: Any, **__: Any) -> AsyncIterator[Fake]:
+        log.append("opened")
+        yield Fake()
+        log.append("closed")
+
+    monkeypatch.setattr(backends, "assemble", assemble)
+    monkeypatch.setattr(backends, "_open", background.PerProcess(backends._Open))
+    monkeypatch.setattr(backends, "_given", [])
+    return log
+
+
+def test_models_are_opened_once_for_all(told: list[str]) -> None:
+    """Whoever asks, from whatever loop."""
+    first, second = asyncio.run(opened(Config(), "a")), asyncio.run(opened(Config(), "b"))
+    assert first is second
+    assert told == ["opened"]
+
+
+def test_a_bench_opens_them_for_each_strategy(told: list[str]) -> None:
+    """Once each: later strategies must not find the questions in the caches of the earlier ones."""
+    with fresh_for_each():
+        for owner in ("a", "a", "b", "b"):
+            asyncio.run(opened(Config(), owner))
+    assert told == ["opened", "closed", "opened"]
