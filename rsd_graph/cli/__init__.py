@@ -7,6 +7,7 @@ import typer
 
 from rsd_graph.cli import (
     bench,
+    calibrate,
     estimate,
     evaluate_reward,
     export_reward,
@@ -55,6 +56,7 @@ for command in (
     bench.bench,
     report.report,
     estimate.estimate,
+    calibrate.calibrate,
     evaluate_reward.evaluate_reward,
     export_reward.export_reward,
     sandbox.sandbox,

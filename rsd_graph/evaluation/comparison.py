@@ -73,6 +73,8 @@ class Run:
     models: Mapping[str, str] = field(default_factory=dict)
     """The name of each model by its role."""
     source: Source = Source()
+    threshold: float | None = None
+    """What RSD compared rewards with, to keep all from there on; None of other strategies and weightings."""
 
     @property
     def strategy(self) -> str:

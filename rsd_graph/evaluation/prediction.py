@@ -73,8 +73,8 @@ def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: 
             rows.append(row)
     return Table(
         "Predicted times",
-        "By the roofline model: each call takes the longer of moving the weights and computing. The target alone is "
-        "that run if there is one, and otherwise the target writing the same responses.",
+        "By the roofline model: each call takes the longer of moving the weights and computing; the steps are those "
+        "recorded. The target alone is that run if there is one, and otherwise the target writing the same responses.",
         columns,
         rows,
     )

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from rsd_graph._internal.files import write_atomically
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation import tables
+from rsd_graph.evaluation import tables, thresholds
 from rsd_graph.evaluation.comparison import Run, baseline_of, labels
 from rsd_graph.evaluation.plots import accuracy_against, over_positions
+from rsd_graph.evaluation.prediction import predictions, rooflines
+from rsd_graph.evaluation.roofline import HARDWARE
 from rsd_graph.evaluation.tables import Table
+from rsd_graph.evaluation.thresholds import comparable
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; }
@@ -93,6 +96,8 @@ def report(runs: Sequence[Run], baseline: str) -> Report:
         "tokens": tables.tokens(runs),
         "positions": tables.positions(runs),
         "reliability": tables.reliability(runs),
+        **_thresholds(runs),
+        **_predicted(runs),
         "sources": tables.sources(runs),
     }
     plots: dict[str, tuple[str, str]] = {}
@@ -116,13 +121,31 @@ def report(runs: Sequence[Run], baseline: str) -> Report:
     return Report(made, plots, list(_notes(runs, baseline)))
 
 
+def _thresholds(runs: Sequence[Run]) -> dict[str, Table]:
+    """What other thresholds would do, if the runs of RSD belong together."""
+    try:
+        found = comparable(runs)
+    except ConfigurationError:
+        return {}
+    recorded = {run.threshold for run in found if run.threshold is not None}
+    return {"thresholds": thresholds.table(found, sorted({index / 10 for index in range(11)} | recorded))}
+
+
+def _predicted(runs: Sequence[Run]) -> dict[str, Table]:
+    """The times on all known hardware, if the models' sizes are known, and are those of all runs."""
+    sizes = {each.parameters for run in runs for each in run.solved.values()}
+    if len(sizes) != 1 or (known := sizes.pop()) is None:
+        return {}
+    return {"predicted": predictions(runs, {name: rooflines(known, on) for name, on in HARDWARE.items()})}
+
+
 LINE = "Bars are 95 % Wilson intervals; the dotted line joins the draft alone and the target alone."
 
 
 def _notes(runs: Sequence[Run], baseline: str) -> list[str]:
     notes = []
     for run, label in zip(runs, labels(runs), strict=True):
-        if run.name != baseline and baseline_of(run, runs, baseline) is None:
+        if baseline not in {run.name, run.strategy} and baseline_of(run, runs, baseline) is None:
             notes.append(
                 f"{label} on {run.data} is compared with nothing: no run of {baseline} there, with the same models."
             )

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
                 "one of them"
             )
         solved = {**(before[1].solved if before else {}), **run.solved}
-        runs[key] = log.eval.task_id, Run(run.data, run.name, solved, run.models, run.source)
+        runs[key] = log.eval.task_id, replace(run, solved=solved)
     if not runs:
         named = ", ".join(map(str, paths))
         raise ConfigurationError(f"{named}: there is no finished sample of a strategy of this package in there")
@@ -99,7 +100,13 @@ def _run(log: EvalLog) -> Run | None:
         solved,
         first["models"],
         source,
+        _threshold(first),
     )
+
+
+def _threshold(record: Mapping[str, Any]) -> float | None:
+    settings = record["settings"]
+    return settings["threshold"] if record["strategy"] == "rsd" and settings["weighting"] == "step" else None
 
 
 def command(log: EvalLog) -> str:

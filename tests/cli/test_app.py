@@ -31,6 +31,7 @@ OPTIONS = {
         "--target", "--reward", "--preset", "--config",
     },
     "report": {"logs", "--against", "--out"},
+    "calibrate": {"logs", "--share", "--thresholds"},
     "estimate": {
         "logs", "--hardware", "--draft", "--target", "--reward", "--batch", "--precision", "--price", "--no-cache",
         "--config",

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from rsd_graph.costs import Parameters
 from rsd_graph.evaluation.comparison import Position, RecordedStep, Run, Solved, Source, against, baseline_of, labels
 from rsd_graph.evaluation.plots import accuracy_against, over_positions
 from rsd_graph.evaluation.report import report
+from rsd_graph.evaluation.roofline import HARDWARE
 from rsd_graph.evaluation.tables import differences, positions, reliability, results
 from rsd_graph.state import TokenUsage, Usage
 
@@ -125,6 +128,15 @@ def test_a_page_holds_everything_and_runs_nothing() -> None:
     assert "src=" not in page
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids)) > 10
+
+
+def test_the_page_looks_ahead_where_it_can() -> None:
+    """To other thresholds, if the runs of RSD belong together; to other hardware, if the sizes are known."""
+    whole = report([replace(RSD, threshold=0.8), TARGET], "target")
+    assert [row[0] for row in whole.tables["thresholds"].rows if row[0] == 0.8] == [0.8]
+    assert {row[0] for row in whole.tables["predicted"].rows} == set(HARDWARE)
+    unknown = Run("gsm8k", "target", {"1": solved(True, sizes=None)}, PAIR)
+    assert not {"thresholds", "predicted"} & set(report([unknown], "target").tables)
 
 
 def test_what_misleads_is_said_first() -> None:

@@ -148,6 +148,17 @@ def test_times_on_other_hardware_are_predicted(folder: Path) -> None:
     assert "dollars" in run.stdout
 
 
+def test_a_threshold_is_chosen_from_recorded_rewards(folder: Path) -> None:
+    """Half of the scripted steps have the reward 0.2, and half 0.9."""
+    run = rsd("calibrate", folder / "rsd", "--share", "0.5", "--thresholds", "3")
+    assert run.exit_code == 0, run.output
+    assert [line.split(" | ")[0] for line in run.stdout.splitlines() if line.startswith("| 0")] == [
+        "| 0", "| 0.5", "| 0.8"
+    ]  # fmt: skip
+    assert "threshold 0.900: the target writes 50% of the steps" in run.stdout
+    assert rsd("calibrate", folder / "target").exit_code == 1
+
+
 def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
     """In one line: a log that was cut, two evaluations of one strategy, other logs, an unknown baseline."""
     (whole,) = (folder / "rsd").glob("*.eval")
