@@ -1,13 +1,16 @@
 """The decision of a run: whether the draft's proposal is kept, and why."""
 
+from collections.abc import Sequence
+
 from rsd_graph.acceptance import acceptance_probability, accepts, uniform_draw
+from rsd_graph.budget import in_force
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Decision, Generation, RSDState, passed_gate
+from rsd_graph.state import Decision, Generation, RSDState, Step, passed_gate
 
 
-def suffices(proposal: Generation, reward: float, settings: RSDSettings, step: int) -> bool:
-    """Whether a proposal with this reward is kept as step number `step`, counted from 0."""
-    return not proposal.given_up and accepts(reward, settings, step)
+def suffices(proposal: Generation, reward: float, settings: RSDSettings, steps: Sequence[Step]) -> bool:
+    """Whether a proposal with this reward is kept as the step that follows these."""
+    return not proposal.given_up and accepts(reward, in_force(settings, steps), len(steps))
 
 
 def is_kept(state: RSDState, settings: RSDSettings) -> bool | None:
@@ -20,7 +23,7 @@ def is_kept(state: RSDState, settings: RSDSettings) -> bool | None:
         return True
     if proposal is None or reward is None:
         return None
-    return suffices(proposal, reward, settings, len(state["steps"]))
+    return suffices(proposal, reward, settings, state["steps"])
 
 
 def told(state: RSDState, settings: RSDSettings) -> Decision | None:
@@ -34,7 +37,7 @@ def told(state: RSDState, settings: RSDSettings) -> Decision | None:
         "author": author,
         "proposal": proposal.text,
         "reward": None if passed_gate(state) else state["reward"],
-        "threshold": settings.threshold,
+        "threshold": in_force(settings, state["steps"]).threshold,
         "accepted": False if author == "target" else kept,
         "why": _why(state, settings, proposal, kept),
     }
@@ -46,7 +49,7 @@ def _why(state: RSDState, settings: RSDSettings, proposal: Generation, kept: boo
         return "a person has edited it" if state.get("edited") else "a person has chosen it"
     if reward is None:
         return "not scored" if author == "draft" else f"the {author} wrote it: the draft's step was not scored"
-    compared = _compared(reward, settings, len(state["steps"]))
+    compared = _compared(reward, in_force(settings, state["steps"]), len(state["steps"]))
     if author != "draft":
         return f"the {author} wrote it, because the draft's step was rejected: {compared}"
     if proposal.given_up:

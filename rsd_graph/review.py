@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import TypedDict
 
+from rsd_graph.budget import in_force
 from rsd_graph.errors import describe
 from rsd_graph.settings import SAMPLED, RSDSettings
 from rsd_graph.state import Generation, RSDState, prefix
@@ -113,7 +114,7 @@ def question(state: RSDState, settings: RSDSettings) -> Question:
         "kind": "review",
         "step": len(state["steps"]),
         "reason": why,
-        "threshold": settings.threshold,
+        "threshold": in_force(settings, state["steps"]).threshold,
         "draft": _shown(drafted, state["reward"]),
         "target": _shown(proposal, state.get("target_reward")) if by_target else None,
         "conversation": [{"type": message.type, "content": message.text} for message in state["conversation"]],

@@ -1,9 +1,9 @@
 """The settings of a run: the graph's `context_schema`, which LangGraph Studio shows as a form."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 Weighting = Literal["step", "constant", "clipping", "sigmoidal", "logistic"]
@@ -40,6 +40,14 @@ class RSDSettings(BaseModel):
             "Reward in [0, 1] at which a draft step is kept (the paper's delta): the minimum under `step` weighting, "
             "the midpoint under `logistic`; the other weightings do not use it."
         ),
+        json_schema_extra=_affects(DECIDE),
+    )
+    budget: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of steps, from 0 to 1, that the target may write. The threshold then moves from step to "
+        "step so as to keep it, beginning at `threshold`. Only under `step` weighting.",
         json_schema_extra=_affects(DECIDE),
     )
     weighting: Weighting = Field(
@@ -159,6 +167,12 @@ class RSDSettings(BaseModel):
         "read as a control token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
         json_schema_extra=_affects(WRITE),
     )
+
+    @model_validator(mode="after")
+    def _budget_needs_a_threshold(self) -> Self:
+        if self.budget is not None and self.weighting != "step":
+            raise ValueError(f"`budget` moves the threshold, which `{self.weighting}` weighting does not compare with")
+        return self
 
 
 def with_fields(settings: RSDSettings, fields: Mapping[str, Any]) -> RSDSettings:

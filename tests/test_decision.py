@@ -13,6 +13,7 @@ from rsd_graph.protocols import highest_reward, hopeless
 from rsd_graph.rewards.confidence import ConfidenceReward, surprisal
 from rsd_graph.run_scope import Moment, RunScope
 from rsd_graph.settings import Weighting
+from rsd_graph.state import Step
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.graph.scripts import step, thread
 
@@ -50,13 +51,14 @@ def test_a_step_is_given_up_only_if_it_would_be_rejected(
 ) -> None:
     """Whatever the curve, the weighting and the draw: the whole step gets no more than its beginning could get."""
     settings = RSDSettings(weighting=weighting, threshold=threshold, seed=seed)
+    steps = [Step("before", "draft")] * index
     step = Generation("", "eos", logprobs=tuple(logprobs))
     whole = reward.reward(surprisal(step))
     for size in range(1, len(logprobs) + 1):
         highest = reward.highest_reward(logprobs[:size])
         assert 1 >= highest >= whole
-        if not suffices(step, highest, settings, index):
-            assert not suffices(step, whole, settings, index)
+        if not suffices(step, highest, settings, steps):
+            assert not suffices(step, whole, settings, steps)
 
 
 @pytest.mark.parametrize("wrap", [{"ahead": True}, {"warm": True}, {"gate": 0.99}, {"hedge": 0.5}])

@@ -9,6 +9,7 @@ import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes, print_error
 from rsd_graph.cli.options import (
+    Budget,
     ConfigFile,
     Draft,
     Host,
@@ -51,6 +52,7 @@ def gateway(
     reward: Reward = None,
     preset: Preset = None,
     threshold: Threshold = None,
+    budget: Budget = None,
     weighting: Weighting = None,
     max_steps: MaxSteps = None,
     max_tokens: MaxTokens = None,
@@ -67,6 +69,7 @@ def gateway(
     """
     settings = {
         "threshold": threshold,
+        "budget": budget,
         "weighting": weighting,
         "max_steps": max_steps,
         "max_tokens": max_tokens,

@@ -58,6 +58,13 @@ Preset = Annotated[
 Threshold = Annotated[
     str | None, typer.Option(help="Lowest reward, from 0 to 1, at which a draft step is kept.", show_default="0.7")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Share of steps, from 0 to 1, that the target may write; the threshold moves so as to keep it.",
+        show_default="none",
+    ),
+]
 Weighting = Annotated[
     str | None,
     typer.Option(

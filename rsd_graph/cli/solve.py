@@ -13,6 +13,7 @@ from langgraph.types import Command, StreamMode
 from rsd_graph.checkpoints import serializer
 from rsd_graph.cli.errors import STOPPED_EARLY, exit_codes
 from rsd_graph.cli.options import (
+    Budget,
     ConfigFile,
     Draft,
     InterruptBelow,
@@ -49,6 +50,7 @@ def solve(
     reward: Reward = None,
     preset: Preset = None,
     threshold: Threshold = None,
+    budget: Budget = None,
     weighting: Weighting = None,
     max_steps: MaxSteps = None,
     max_tokens: MaxTokens = None,
@@ -74,6 +76,7 @@ def solve(
     """
     settings = {
         "threshold": threshold,
+        "budget": budget,
         "weighting": weighting,
         "max_steps": max_steps,
         "max_tokens": max_tokens,

@@ -106,7 +106,8 @@ def _run(log: EvalLog) -> Run | None:
 
 def _threshold(record: Mapping[str, Any]) -> float | None:
     settings = record["settings"]
-    return settings["threshold"] if record["strategy"] == "rsd" and settings["weighting"] == "step" else None
+    fixed = record["strategy"] == "rsd" and settings["weighting"] == "step" and settings.get("budget") is None
+    return settings["threshold"] if fixed else None
 
 
 def command(log: EvalLog) -> str:

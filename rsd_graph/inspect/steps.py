@@ -59,6 +59,8 @@ class Steps:
         compared = f"threshold {self._settings.threshold:.3g}"
         if self._settings.weighting != "step":
             compared = f"weighting {self._settings.weighting}"
+        elif self._settings.budget is not None:
+            compared = f"budget {self._settings.budget:.3g}"
         head = [f"**{author}**", *([f"reward {reward:.3g}, {compared}"] if reward is not None else [])]
         line = " · ".join([*head, f"{seconds:.2f} s"])
         if author == "tool":

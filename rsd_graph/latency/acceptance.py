@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from numbers import Real
 
 from rsd_graph.acceptance import accepts
+from rsd_graph.budget import in_force
 from rsd_graph.next_step import limit_reached
 from rsd_graph.run_scope import Moment
 from rsd_graph.state import Generation, Step
@@ -14,7 +15,9 @@ def is_accepted(scores: object, now: Moment) -> bool:
     match scores:
         case [score]:
             reward = getattr(score, "reward", None)
-            return isinstance(reward, Real) and accepts(float(reward), now.settings, len(now.steps))
+            return isinstance(reward, Real) and accepts(
+                float(reward), in_force(now.settings, now.steps), len(now.steps)
+            )
         case _:
             return False
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rsd_graph.acceptance import accepts
+from rsd_graph.budget import in_force
 from rsd_graph.errors import ContextOverflowError, InvalidProblemError
 from rsd_graph.events import GivenUp, Proposed, emit
 from rsd_graph.next_step import conversation, propose
@@ -37,7 +38,7 @@ def draft_node(
         index = len(run["steps"])
         try:
             # a person who may review the step reads it whole
-            lost = _lost(bound, settings, index) if bound and not may_pause(settings) else None
+            lost = _lost(bound, in_force(settings, run["steps"]), index) if bound and not may_pause(settings) else None
             generation = await propose(
                 model,
                 "draft",

@@ -52,7 +52,7 @@ def score_node(
         except ContextOverflowError:
             spent = Usage(discarded=proposal.usage.completion)
             return {"proposal": None, "stop": "context_overflow", "usage": state["usage"] + spent}
-        accepted = suffices(proposal, verdict.reward, settings, index)
+        accepted = suffices(proposal, verdict.reward, settings, state["steps"])
         shown = None if verdict.gated else verdict.reward
         emit({"event": "scored", "step": index, "reward": shown, "accepted": accepted})
         return {

@@ -13,8 +13,9 @@ from rsd_graph.cli import app, reflowed
 
 OPTIONS = {
     "solve": {
-        "problem", "--draft", "--target", "--reward", "--preset", "--threshold", "--weighting", "--max-steps",
-        "--max-tokens", "--temperature", "--seed", "--tools", "--review", "--interrupt-below", "--config", "--json",
+        "problem", "--draft", "--target", "--reward", "--preset", "--threshold", "--budget", "--weighting",
+        "--max-steps", "--max-tokens", "--temperature", "--seed", "--tools", "--review", "--interrupt-below", "--config",
+        "--json",
     },
     "serve": {"--preset", "--config", "--dry-run", "--gpus", "--gpu-memory"},
     "ui": {
@@ -24,7 +25,7 @@ OPTIONS = {
     "gateway": {
         "--api-key-env", "--config", "--draft", "--host", "--max-runs", "--max-steps", "--max-tokens",
         "--name", "--port", "--preset", "--reward", "--seed", "--target", "--temperature", "--threshold",
-        "--timeout", "--weighting", "--workers",
+        "--timeout", "--budget", "--weighting", "--workers",
     },
     "bench": {
         "data", "--strategy", "--data", "--limit", "--epochs", "--in-flight", "--out", "--against", "--draft",
