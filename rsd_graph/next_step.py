@@ -70,14 +70,8 @@ async def propose(
     async def ask(begun: str, limit: int) -> Generation:
         """Have the model write on after what it has begun of the step."""
         own = asked.settings.model_copy(update={"max_step_tokens": limit}) if begun else asked.settings
-        answer = model.generate(asked.messages, asked.response + begun, settings=own)
-        if not isawaitable(answer):
-            raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
-        match await answer:
-            case [Generation() as generation]:
-                return _checked(generation, model.name)
-            case generations:
-                raise ModelError(f"{model.name} returned {generations!r:.200}, expected a list of one Generation")
+        (generation,) = await _generated(model, Request(asked.messages, asked.response + begun, own), 1)
+        return generation
 
     async def call() -> Generation:
         limit = asked.settings.max_step_tokens
@@ -88,6 +82,34 @@ async def propose(
 
     with unshown(), generating(logprobs=logprobs, stop_if=stop_if):
         return await traced(model, role, asked.messages, call, settings=asked.settings)
+
+
+async def propose_several(
+    model: StepGenerator,
+    role: Author,
+    conversation: Sequence[BaseMessage],
+    steps: Sequence[Step],
+    settings: RSDSettings,
+    n: int,
+    *,
+    logprobs: bool = True,
+) -> list[Generation]:
+    """Have the model write n candidates for the step after `steps`, in one request. Arguments as for `propose`."""
+    with unshown(), generating(logprobs=logprobs):
+        return await _generated(model, request(role, conversation, steps, settings), n)
+
+
+async def _generated(model: StepGenerator, asked: Request, n: int) -> list[Generation]:
+    number = {} if n == 1 else {"n": n}
+    answer = model.generate(asked.messages, asked.response, settings=asked.settings, **number)
+    if not isawaitable(answer):
+        raise ModelError(f"{model.name}: `generate` must be an `async def`; it returned {answer!r:.80}")
+    match await answer:
+        case [*generations] if len(generations) == n and all(isinstance(each, Generation) for each in generations):
+            return [_checked(each, model.name) for each in generations]
+        case other:
+            expected = "one Generation" if n == 1 else f"{n} Generations"
+            raise ModelError(f"{model.name} returned {other!r:.200}, expected a list of {expected}")
 
 
 def _checked(generation: Generation, name: str) -> Generation:

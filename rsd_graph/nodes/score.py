@@ -2,26 +2,21 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from inspect import isawaitable
-from numbers import Real
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from rsd_graph.decision import suffices
-from rsd_graph.errors import ContextOverflowError, RewardError, describe
-from rsd_graph.events import emit, unshown
-from rsd_graph.next_step import is_blank, without_blanks
+from rsd_graph.errors import ContextOverflowError
+from rsd_graph.events import emit
+from rsd_graph.next_step import is_blank
 from rsd_graph.nodes.tool import Runner
-from rsd_graph.protocols import RewardModel, generating, needs_logprobs
+from rsd_graph.protocols import RewardModel
 from rsd_graph.run_scope import at
 from rsd_graph.settings import RSDSettings
-from rsd_graph.state import Generation, RSDState, Score, Step, TokenUsage, Usage, bare
+from rsd_graph.state import Generation, RSDState, Score, Step, TokenUsage, Usage
 from rsd_graph.tools.blocks import code_to_run
 from rsd_graph.tools.formats import Choose, ToolFormat, no_tools
 from rsd_graph.tracing import traced
-
-_score = TypeAdapter(Score)
+from rsd_graph.verdicts import verdicts
 
 
 def score_node(
@@ -77,13 +72,10 @@ async def _of_the_target(model: RewardModel, state: RSDState, proposal: Generati
 
 async def _verdict(model: RewardModel, state: RSDState, candidate: Generation) -> Score:
     async def call() -> Score:
-        scores = model.score(state["conversation"], without_blanks(state["steps"]), [candidate])
-        if not isawaitable(scores):
-            raise RewardError(f"{model.name}: `score` must be an `async def`; it returned {scores!r:.80}")
-        return _checked(await scores, model.name)
+        (score,) = await verdicts(model, state["conversation"], state["steps"], [candidate])
+        return score
 
-    with unshown(), generating(logprobs=needs_logprobs(model)):  # a wrapper may have the draft write ahead
-        return await traced(model, "reward", state["conversation"], call, candidate=candidate.text)
+    return await traced(model, "reward", state["conversation"], call, candidate=candidate.text)
 
 
 async def _with_output(
@@ -100,21 +92,3 @@ async def _with_output(
         return None, proposal
     output = await runner.output(code, state["steps"], tools, settings)
     return output, replace(proposal, text=proposal.text + tools.answer(output))
-
-
-def _checked(scores: object, name: str) -> Score:
-    match scores:
-        case [Score(reward=reward) as score]:
-            if not isinstance(reward, Real) or not 0 <= reward <= 1:  # NaN fails this too
-                raise RewardError(f"{name} gave the reward {reward!r}, expected a number in [0, 1]")
-            return _plain({**bare(score), "reward": float(reward)}, name)
-        case _:
-            raise RewardError(f"{name} returned {scores!r:.200}, expected a list of one Score for one candidate")
-
-
-def _plain(score: dict[str, Any], name: str) -> Score:
-    """The score of these fields, with nothing in it that a checkpoint could not hold."""
-    try:
-        return _score.validate_python(score)
-    except ValidationError as error:
-        raise RewardError(f"{name} returned a Score that is wrong: {describe(error)}") from error

@@ -13,14 +13,19 @@ N = 16
 Writer = Literal["draft", "target"]
 
 
-def check(n: int, model: str) -> None:
+def check(n: int, model: str, name: str = "n") -> None:
     """Refuse what cannot be sampled.
+
+    Args:
+        n: How many samples.
+        model: Which one writes them.
+        name: What `n` is called.
 
     Raises:
         ConfigurationError: `n` is no whole number from 1, or `model` is no model.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigurationError(f"n must be a whole number from 1, got {n!r}")
+        raise ConfigurationError(f"{name} must be a whole number from 1, got {n!r}")
     if model not in {"draft", "target"}:
         raise ConfigurationError(f"model must be draft or target, got {model!r}")
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from rsd_graph.settings import SAMPLED
 from rsd_graph.strategies.alone import draft, target
+from rsd_graph.strategies.beam import beam
 from rsd_graph.strategies.best_of_n import best_of_n
 from rsd_graph.strategies.majority import majority
 from rsd_graph.strategies.outcome import Strategy
+from rsd_graph.strategies.process_best_of_n import process_best_of_n
 from rsd_graph.strategies.rsd import rsd
 
 
@@ -27,4 +29,6 @@ STRATEGIES: dict[str, Entry] = {
     "rsd": Entry(rsd),
     "majority": Entry(majority, SAMPLED),
     "best-of-n": Entry(best_of_n, SAMPLED),
+    "process-best-of-n": Entry(process_best_of_n, SAMPLED),
+    "beam": Entry(beam, SAMPLED),
 }

@@ -22,7 +22,12 @@ from rsd_graph.strategies.outcome import Models
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
 PROBLEMS = [{"question": "2+2?", "answer": "Four.\n#### 4"}, {"question": "2+3?", "answer": "Five.\n#### 5"}]
-OWN: dict[str, dict[str, Any]] = {"majority": {"n": 3}, "best-of-n": {"n": 2}}
+OWN: dict[str, dict[str, Any]] = {
+    "majority": {"n": 3},
+    "best-of-n": {"n": 2},
+    "process-best-of-n": {"n": 2},
+    "beam": {"width": 2, "expand": 2},
+}
 
 
 def wrote(text: str, finish: Any = "eos") -> Generation:

@@ -63,7 +63,15 @@ def test_rsd_solves_a_data_set(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "right", "tokens", "discarded"),
-    [("draft", 1, 5, 0), ("target", 1, 5, 0), ("rsd", 1, 15, 5), ("majority", 1, 15, 10), ("best-of-n", 1, 20, 10)],
+    [
+        ("draft", 1, 5, 0),
+        ("target", 1, 5, 0),
+        ("rsd", 1, 15, 5),
+        ("majority", 1, 15, 10),
+        ("best-of-n", 1, 20, 10),
+        ("process-best-of-n", 1, 20, 10),
+        ("beam", 1, 40, 30),
+    ],
 )
 def test_every_strategy_is_a_solver(folder: Path, name: str, right: int, tokens: int, discarded: int) -> None:
     """With every token that it cost, those of candidates that were not chosen too."""
@@ -78,7 +86,7 @@ def test_every_strategy_is_a_solver(folder: Path, name: str, right: int, tokens:
 
 
 def test_every_solver_is_tested() -> None:
-    assert set(SOLVERS) == {"draft", "target", "rsd", "majority", "best-of-n"}
+    assert set(SOLVERS) == {"draft", "target", "rsd", "majority", "best-of-n", "process-best-of-n", "beam"}
 
 
 def test_any_task_runs_on_a_pair(folder: Path) -> None:
