@@ -34,10 +34,11 @@ def _solver(name: str) -> Callable[..., Solver]:
     def strategy(**options: Any) -> Solver:
         chosen = read_options(options, entry.make, entry.settings)
         run = entry.make(**chosen.own)
+        decided = entry.decides(**chosen.own)
 
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001  # of the protocol
             models = await opened(chosen.config, chosen)
-            settings = with_fields(chosen.settings, {"seed": seed_of(chosen.settings.seed, state.epoch)})
+            settings = with_fields(chosen.settings, {**decided, "seed": seed_of(chosen.settings.seed, state.epoch)})
             steps = Steps(settings)
             started = time.monotonic()
             outcome = await run(models, state.input_text, settings, steps)

@@ -12,6 +12,7 @@ from rsd_graph.strategies.majority import majority
 from rsd_graph.strategies.outcome import Strategy
 from rsd_graph.strategies.process_best_of_n import process_best_of_n
 from rsd_graph.strategies.rsd import rsd
+from rsd_graph.strategies.spec_reason import decided_by, spec_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Entry:
     make: Callable[..., Strategy]
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Its defaults of `RSDSettings`, where they are not those of that class."""
+    decides: Callable[..., Mapping[str, Any]] = lambda **_: {}
+    """Takes its options; returns the fields of `RSDSettings` that they decide, whatever the settings say."""
 
 
 STRATEGIES: dict[str, Entry] = {
@@ -31,4 +34,5 @@ STRATEGIES: dict[str, Entry] = {
     "best-of-n": Entry(best_of_n, SAMPLED),
     "process-best-of-n": Entry(process_best_of_n, SAMPLED),
     "beam": Entry(beam, SAMPLED),
+    "spec-reason": Entry(spec_reason, decides=decided_by),
 }

@@ -27,6 +27,7 @@ OWN: dict[str, dict[str, Any]] = {
     "best-of-n": {"n": 2},
     "process-best-of-n": {"n": 2},
     "beam": {"width": 2, "expand": 2},
+    "spec-reason": {"threshold": 5},
 }
 
 
@@ -40,7 +41,9 @@ def drafts(_: Any, response: str, settings: Any) -> Generation:
     return wrote(r"So \boxed{4}") if response else wrote("2+2 is 5", "delimiter")
 
 
-def writes(_: Any, __: str, settings: Any) -> Generation:
+def writes(messages: Any, _: str, settings: Any) -> Generation:
+    if settings.max_step_tokens == 1:  # it rates a step
+        return wrote("4" if messages[-2].text == "2+2 is 5" else "9", "length")
     return wrote(r"\boxed{4}") if settings.delimiter != "\n\n" else wrote("2+2 is 4", "delimiter")
 
 
@@ -54,7 +57,7 @@ def main(folder: Path) -> None:
     draft = ScriptedModel(drafts, "d")
     with using(Models(draft, ScriptedModel(writes, "t"), ScriptedReward(lambda steps, _: 0.9 if steps else 0.2))):
         for name in SOLVERS:
-            solver = SOLVERS[name](threshold=0.8, **OWN.get(name, {}))
+            solver = SOLVERS[name](**{"threshold": 0.8, **OWN.get(name, {})})
             evaluate(name, TASKS["gsm8k"](data=str(problems)), solver=solver, model="none/none")
         evaluate("again", TASKS["gsm8k"](data=str(problems)), solver=SOLVERS["rsd"](threshold=0.8), model="none/none")
         draft.calls.clear()

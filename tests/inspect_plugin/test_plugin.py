@@ -71,6 +71,7 @@ def test_rsd_solves_a_data_set(folder: Path) -> None:
         ("best-of-n", 1, 20, 10),
         ("process-best-of-n", 1, 20, 10),
         ("beam", 1, 40, 30),
+        ("spec-reason", 1, 25, 5),
     ],
 )
 def test_every_strategy_is_a_solver(folder: Path, name: str, right: int, tokens: int, discarded: int) -> None:
@@ -85,8 +86,26 @@ def test_every_strategy_is_a_solver(folder: Path, name: str, right: int, tokens:
     assert usage["discarded"] == discarded
 
 
+def test_the_log_shows_the_threshold_that_decides(folder: Path) -> None:
+    """Of SpecReason, as a reward: it is not that of the settings."""
+    log = log_of(folder, "spec-reason")
+    assert log.samples
+    assert log.samples[0].store["rsd"]["settings"]["threshold"] == 5 / 9
+    said = [str(event.data) for event in log.samples[0].events if event.event == "info"]
+    assert "reward 0.444, threshold 0.556" in said[0]
+
+
 def test_every_solver_is_tested() -> None:
-    assert set(SOLVERS) == {"draft", "target", "rsd", "majority", "best-of-n", "process-best-of-n", "beam"}
+    assert set(SOLVERS) == {
+        "draft",
+        "target",
+        "rsd",
+        "majority",
+        "best-of-n",
+        "process-best-of-n",
+        "beam",
+        "spec-reason",
+    }
 
 
 def test_any_task_runs_on_a_pair(folder: Path) -> None:
@@ -120,7 +139,9 @@ def test_a_wrong_option_is_named(given: dict[str, Any], told: str) -> None:
         RSDModel("embedded", **given)
 
 
-@pytest.mark.parametrize(("name", "own"), [("majority", {"n": 0}), ("best-of-n", {"model": "reward"})])
+@pytest.mark.parametrize(
+    ("name", "own"), [("majority", {"n": 0}), ("best-of-n", {"model": "reward"}), ("spec-reason", {"threshold": 0.7})]
+)
 def test_what_cannot_be_sampled_is_named(name: str, own: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(own))):
         SOLVERS[name](**own)
