@@ -131,7 +131,7 @@ class _Build:
                 return _Built(self._keep(await self._client(found)), found.config.parameters)
             case "offline":
                 return _Built(self._keep(self._offline(found)), found.config.parameters)
-        model = self._keep(self._embedded(found, found.config.path or default))
+        model = self._keep(self._embedded(found, found.config.path or default, **self._speculation(role)))
         return _Built(model, model.parameters)
 
     async def reward(self, target: StepGenerator) -> _Built[RewardModel]:
@@ -231,7 +231,14 @@ class _Build:
             return False
         return await is_llamacpp(found.addresses, api_key=found.api_key, seconds=found.config.timeout)
 
-    def _embedded(self, found: ResolvedModel, weights: Any) -> EmbeddedLlamaCpp:
+    def _speculation(self, role: Role) -> dict[str, Any]:
+        """What an embedded target needs to speculate with the draft's weights."""
+        tokens = self._config.target.speculative
+        if role != "target" or tokens is None:
+            return {}
+        return {"draft": self._config.draft.path or DRAFT, "draft_tokens": tokens}
+
+    def _embedded(self, found: ResolvedModel, weights: Any, **options: Any) -> EmbeddedLlamaCpp:
         config = found.config
         return EmbeddedLlamaCpp(
             weights,
@@ -239,6 +246,7 @@ class _Build:
             parameters=config.parameters,
             chat_template_kwargs=config.chat_template_kwargs,
             progress=self._progress,
+            **options,
         )
 
     def _offline(self, found: ResolvedModel) -> OfflineEngine:

@@ -42,7 +42,7 @@ Role = Literal["draft", "target", "reward"]
 ROLES: tuple[Role, ...] = ("draft", "target", "reward")
 PORTS: dict[Role, int] = {"draft": 8000, "target": 8001, "reward": 8002}
 
-ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port", "speculative"}
+ENGINE_KEYS = {"gpus", "tensor_parallel", "memory", "context", "flags", "port"}
 """Keys of models that are started here."""
 RESERVED_FLAGS = {"--host", "--port", "--api-key", "--model", "--served-model-name"}
 
@@ -208,9 +208,15 @@ class TargetConfig(ModelConfig):
         default=None,
         ge=1,
         description="Tokens that the draft model proposes to the target's own engine, which verifies them in one pass: "
-        "vLLM's `--speculative-config`. The engine loads the draft's `model` beside the target; both need vocabularies "
-        "of the same size.",
+        "vLLM's `--speculative-config`, or llama.cpp in this process. The engine loads the draft's weights beside the "
+        "target's; both need vocabularies of the same size.",
     )
+
+    @model_validator(mode="after")
+    def _is_started_here(self) -> "TargetConfig":
+        if self.url and self.speculative:
+            raise ValueError("`speculative`: for a model that is started here; a server decides it when it starts")
+        return self
 
 
 class RewardConfig(ModelConfig):
@@ -394,9 +400,20 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _speculates_with_the_draft(self) -> "Config":
-        if self.target.speculative and not self.draft.model:
+        if not self.target.speculative:
+            return self
+        if self.target.managed and not self.draft.model:
             raise ValueError("target.speculative: the target's engine loads the draft too: name its `model` in [draft]")
+        if not self.target.managed and (self.draft.url or self.draft.model):
+            raise ValueError(
+                "target.speculative: the target's engine loads the draft too: give the draft's GGUF file as its `path`"
+            )
         return self
+
+    @property
+    def target_can_speculate(self) -> bool:
+        """Whether the target runs in this process, so that its engine can load the draft too."""
+        return self.resolve("target").place in ("file", "embedded", "offline")
 
     @property
     def goes_ahead(self) -> bool:

@@ -41,6 +41,18 @@ def test_the_default_is_embedded() -> None:
     assert models.parameters.reward == 0
 
 
+def test_an_embedded_target_speculates_if_it_is_to() -> None:
+    """And nothing else does."""
+    models = assembled({"target": {"speculative": 3}})
+    assert isinstance(models.draft, EmbeddedLlamaCpp)
+    assert isinstance(models.target, EmbeddedLlamaCpp)
+    assert asyncio.run(models.target.speculates()) is True
+    assert asyncio.run(models.draft.speculates()) is False
+    plain = assembled({}).target
+    assert isinstance(plain, EmbeddedLlamaCpp)
+    assert asyncio.run(plain.speculates()) is False
+
+
 def test_a_server_tells_what_it_is(server: FakeServer) -> None:
     """llama.cpp by its properties; a process reward model by its model's name."""
     server.answer("/props", {"default_generation_settings": {}})

@@ -346,3 +346,28 @@ def test_a_target_speculates_with_a_draft_that_has_a_name() -> None:
     with pytest.raises(ConfigurationError, match="speculative"):
         load_config(None, {"target": {"model": "t-7b"}, "draft": {"model": "d-1b", "speculative": 5}})
     assert load_config(None, {"preset": "llama-3-70b", "target": {"speculative": 5}}) is not None
+
+
+def test_a_target_in_this_process_speculates_with_a_draft_in_this_process() -> None:
+    """Its engine needs a file."""
+    for tables in ({}, {"draft": {"path": "d.gguf"}}, {"draft": {"path": "d.gguf"}, "target": {"path": "t.gguf"}}):
+        target = {**tables.get("target", {}), "speculative": 5}
+        assert load_config(None, {**tables, "target": target}).target.speculative == 5
+    for draft in (SERVER, {"model": "d-1b"}):
+        with pytest.raises(ConfigurationError, match=r"target\.speculative: .* GGUF file"):
+            load_config(None, {"draft": draft, "target": {"speculative": 5}})
+
+
+@pytest.mark.parametrize(
+    ("tables", "can"),
+    [
+        ({}, True),
+        ({"target": {"path": "t.gguf"}}, True),
+        ({"preset": "llama-3-70b", "mode": "offline"}, True),
+        ({"preset": "llama-3-70b"}, False),
+        ({"target": SERVER}, False),
+    ],
+)
+def test_an_engine_of_this_process_can_be_made_to_speculate(tables: dict[str, Any], can: bool) -> None:
+    """A server decides it when it starts."""
+    assert load_config(None, tables).target_can_speculate == can

@@ -9,6 +9,7 @@ from typing import Any
 
 from rsd_graph.config import Config, load_config
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.models.llamacpp import DRAFT_TOKENS
 from rsd_graph.overrides import overrides
 from rsd_graph.review import may_pause
 from rsd_graph.settings import RSDSettings, with_fields
@@ -26,7 +27,11 @@ class Chosen:
 
 
 def read_options(
-    given: Mapping[str, Any], make: Callable[..., Any] | None = None, defaults: Mapping[str, Any] | None = None
+    given: Mapping[str, Any],
+    make: Callable[..., Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    speculates: bool = False,
 ) -> Chosen:
     """Read options by name.
 
@@ -35,6 +40,7 @@ def read_options(
             `RSDSettings`; and what `make` takes.
         make: The strategy.
         defaults: Fields of the settings where neither `given` nor the configuration says anything.
+        speculates: Whether a target in this process speculates with the draft's weights, even if nothing says so.
 
     Raises:
         ConfigurationError: a name is unknown, or a value out of range; the message names it.
@@ -53,7 +59,11 @@ def read_options(
     text = {name: None if given.get(name) is None else str(given[name]) for name in MODELS}
     fields = {name: value for name, value in given.items() if name in RSDSettings.model_fields and name not in own}
     tables = overrides(text["draft"], text["target"], text["reward"], text["preset"], fields)
-    config = load_config(Path(text["config"]) if text["config"] else None, tables)
+    file = Path(text["config"]) if text["config"] else None
+    config = load_config(file, tables)
+    if speculates and config.target.speculative is None and config.target_can_speculate:
+        target = {**tables.get("target", {}), "speculative": DRAFT_TOKENS}
+        config = load_config(file, {**tables, "target": target})
     said = config.settings.model_dump(exclude_unset=True)
     settings = with_fields(RSDSettings(), {**(defaults or {}), **said})
     if may_pause(settings):

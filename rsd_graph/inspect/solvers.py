@@ -32,7 +32,7 @@ def _solver(name: str) -> Callable[..., Solver]:
 
     @solver(name=name.replace("-", "_"))
     def strategy(**options: Any) -> Solver:
-        chosen = read_options(options, entry.make, entry.settings)
+        chosen = read_options(options, entry.make, entry.settings, speculates=entry.speculates)
         run = entry.make(**chosen.own)
         decided = entry.decides(**chosen.own)
 

@@ -167,6 +167,12 @@ class ModelServer:
         """Return what is at `path`, validated as `answer`. Raises as `post` does."""
         return await self._request("GET", path, None, answer, _most_bytes(b"", 0))
 
+    async def text(self, path: str) -> str:
+        """Return the text at `path`. Raises as `post` does."""
+        most = _most_bytes(b"", 0)
+        received = await self._retrier.ask(lambda: self._send("GET", path, None, most, as_text=True))
+        return str(received)
+
     async def model(self, name: str | None = None) -> ModelCard:
         """What the server says of the named model, or of the first that it lists. Raises as `post` does."""
         try:
@@ -233,6 +239,8 @@ class ModelServer:
         content: bytes | None,
         most: int,
         heard: Listener | None = None,
+        *,
+        as_text: bool = False,
     ) -> object:
         where = f"{self.url}{path}"
         time = _time.get() or _Time(self._timeout)
@@ -241,7 +249,7 @@ class ModelServer:
             began = asyncio.get_running_loop().time()
             try:
                 async with asyncio.timeout(time.left):
-                    received = await self._exchange(connections, method, where, content, most, heard)
+                    received = await self._exchange(connections, method, where, content, most, heard, as_text=as_text)
             except TimeoutError as error:
                 raise too_slow(where) from error
             time.left -= asyncio.get_running_loop().time() - began
@@ -255,6 +263,8 @@ class ModelServer:
         content: bytes | None,
         most: int,
         heard: Listener | None,
+        *,
+        as_text: bool,
     ) -> object:
         headers = {"Authorization": self._authorization}
         if content is not None:
@@ -270,6 +280,8 @@ class ModelServer:
             body = await _beginning(reply.parts) if failed else b"".join([part async for part in parts])
         if failed:
             raise refusal(reply.status, self._text(body), where, reply.headers.get("Retry-After"))
+        if as_text:
+            return body.decode(errors="replace")
         received = self._received(body, reply, where)
         if heard is not None:
             heard(received)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from langchain_core.messages import BaseMessage
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from rsd_graph._internal.background import PerProcess, in_thread, on_background_loop
 from rsd_graph._internal.progress import Progress
@@ -34,6 +34,7 @@ from rsd_graph.models.weights import NEEDS_LOCAL, Weights, expanded, locate
 from rsd_graph.models.written import Written
 from rsd_graph.protocols import hopeless, logprobs_wanted, stop_texts
 from rsd_graph.settings import RSDSettings
+from rsd_graph.speculation import count_proposals
 from rsd_graph.state import Finish, Generation, TokenUsage
 from rsd_graph.text_sink import TextSink, text_sink
 
@@ -50,6 +51,9 @@ class Timings(BaseModel):
 
     cache_n: int = 0
     """Prompt tokens that were in the cache; older versions do not say."""
+    draft_n: int = 0
+    """Tokens that the draft model of the engine proposed."""
+    draft_n_accepted: int = 0
 
 
 class _Completion(BaseModel):
@@ -123,6 +127,14 @@ def _said(event: dict[str, Any]) -> list[float]:
     return [value for value in said if isinstance(value, float | int)]
 
 
+class _Slot(BaseModel):
+    speculative: bool = False
+
+
+class _Slots(RootModel[list[_Slot]]):
+    """The answer of `/slots`."""
+
+
 class _SlotSettings(BaseModel):
     n_ctx: int = 0
 
@@ -186,6 +198,21 @@ class LlamaCpp:
         """Close the connections."""
         await self._server.aclose()
 
+    async def speculates(self) -> bool | None:
+        """See `Speculator`. A server that is started with `--no-slots` does not tell."""
+        try:
+            slots = await self._server.get(f"/slots{self._router}", _Slots)
+        except ModelUnavailableError:
+            raise
+        except ModelResponseError:
+            return None
+        return any(slot.speculative for slot in slots.root)
+
+    @property
+    def _router(self) -> str:
+        """What tells a router in front of several servers which one is meant."""
+        return f"?model={quote(self._model['model'], safe='')}" if self._model else ""
+
     async def _render(self, chat: Chat) -> str:
         body = {**self._model, "messages": list(chat), **self._options}
         return (await self._server.post("/apply-template", body, RenderedChat)).prompt
@@ -209,8 +236,7 @@ class LlamaCpp:
         try:
             body = {**self._model, "content": prompt, "add_special": True, "parse_special": True}
             tokens = len((await self._server.post("/tokenize", body, TokenIds)).tokens)
-            router = f"?model={quote(self._model['model'], safe='')}" if self._model else ""
-            slot = (await self._server.get(f"/props{router}", _Props)).default_generation_settings
+            slot = (await self._server.get(f"/props{self._router}", _Props)).default_generation_settings
         except ModelUnavailableError:
             raise
         except ModelResponseError:
@@ -233,6 +259,7 @@ class LlamaCpp:
             heard, given_up = stopped.heard, True
         answer = self._server.read("/completion", _Completion, heard.answer())
         require_plausible(answer.content, limit, where)
+        count_proposals(answer.timings.draft_n, answer.timings.draft_n_accepted)
         finish: Finish = "length" if given_up else answer.finish(where)
         return Generation(
             text=whole(answer.content, finish),
@@ -275,6 +302,8 @@ class LlamaCpp:
 
 
 CORES = os.cpu_count() or 1
+DRAFT_TOKENS = 7
+"""Tokens that the paper's speculative decoding proposes at once (arXiv 2501.19324, section 4)."""
 
 _turns = GroupLock(CORES)
 """All embedded models of this process share the machine's cores, so they share one lock, on the background loop."""
@@ -323,6 +352,9 @@ class EmbeddedLlamaCpp:
         parameters: Number of the model's parameters, for the FLOPs count; known for `DRAFT` and `TARGET`.
         chat_template_kwargs: Passed to the model's chat template, such as `{"enable_thinking": False}`.
         progress: Told about a download.
+        draft: Weights of a smaller model that proposes tokens, which this one verifies several at once: token-level
+            speculative decoding. Both need the same vocabulary.
+        draft_tokens: How many it proposes at once.
     """
 
     provider = "llama.cpp"
@@ -340,6 +372,8 @@ class EmbeddedLlamaCpp:
         parameters: float | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
+        draft: Weights | str | Path | None = None,
+        draft_tokens: int = DRAFT_TOKENS,
     ) -> None:
         if isinstance(weights, Weights):
             parameters = parameters or weights.parameters
@@ -347,6 +381,8 @@ class EmbeddedLlamaCpp:
         self.parameters = parameters
         self._weights = weights
         self._progress = progress
+        self._draft = draft
+        self._draft_tokens = draft_tokens
         self._slots = slots
         self._context = context
         self._threads = threads or CORES
@@ -371,6 +407,10 @@ class EmbeddedLlamaCpp:
             ModelError: this process was forked from one that had loaded an embedded model.
         """
         await self._started()
+
+    async def speculates(self) -> bool | None:
+        """See `Speculator`."""
+        return self._draft is not None
 
     async def url(self) -> str:
         """The loopback address of the server in this process, which is started if need be."""
@@ -412,9 +452,7 @@ class EmbeddedLlamaCpp:
             import xllamacpp
         except ImportError as error:
             raise WeightsError(NEEDS_LOCAL) from error
-        weights = self._weights
-        path = locate(weights, self._progress) if isinstance(weights, Weights) else expanded(weights)
-        check_gguf(path)
+        path = self._located(self._weights)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.port = 0  # any free one, on loopback
@@ -424,10 +462,24 @@ class EmbeddedLlamaCpp:
         params.cache_ram_mib = 1024  # for prefixes of problems that lost their slot
         params.warmup = False
         params.verbosity = -1
+        with_draft = ""
+        if self._draft is not None:
+            draft = self._located(self._draft)
+            with_draft = f" with the draft {draft}"
+            proposing = params.speculative.draft
+            proposing.mparams.path = str(draft)
+            proposing.n_max = self._draft_tokens
+            proposing.cpuparams.n_threads = proposing.cpuparams_batch.n_threads = self._threads
+            params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
         try:
             return xllamacpp.Server(params)
         except (RuntimeError, ValueError) as error:
-            raise WeightsError(f"llama.cpp cannot load {path}: {error}") from error
+            raise WeightsError(f"llama.cpp cannot load {path}{with_draft}: {error}") from error
+
+    def _located(self, weights: Weights | str | Path) -> Path:
+        path = locate(weights, self._progress) if isinstance(weights, Weights) else expanded(weights)
+        check_gguf(path)
+        return path
 
 
 def check_gguf(path: Path) -> None:

@@ -15,6 +15,7 @@ from langchain_core.messages import BaseMessage
 from rsd_graph.models.retries import Retrier, RetryPolicy
 from rsd_graph.protocols import Lifecycle, RewardModel, StepGenerator, needs_logprobs
 from rsd_graph.settings import RSDSettings
+from rsd_graph.speculation import Speculator
 from rsd_graph.state import Generation, Score, Step
 
 T = TypeVar("T")
@@ -67,11 +68,22 @@ class ReplicatedModel(_Replicas[ModelReplica]):
         retry: How long to keep asking when none answers.
     """
 
+    async def speculates(self) -> bool | None:
+        """See `Speculator`. All servers have to."""
+        told = await asyncio.gather(
+            *(member.speculates() if isinstance(member, Speculator) else _unknown() for member in self._members)
+        )
+        return False if False in told else None if None in told else True
+
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
         return await self._ask(messages, lambda model: model.generate(messages, response, settings=settings, n=n))
+
+
+async def _unknown() -> None:
+    """A member that cannot be asked."""
 
 
 class ReplicatedReward(_Replicas[RewardReplica]):

@@ -222,6 +222,18 @@ class VLLM:
         """Close the connections."""
         await self._server.aclose()
 
+    async def speculates(self) -> bool | None:
+        """See `Speculator`. vLLM has metrics of speculative decoding only where it speculates."""
+        try:
+            metrics = await self._server.text("/metrics")
+        except ModelUnavailableError:
+            raise
+        except ModelResponseError:
+            return None
+        if "vllm:spec_decode_" in metrics:
+            return True
+        return False if "vllm:" in metrics else None  # not vLLM, or one started with `--disable-log-stats`
+
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1
     ) -> list[Generation]:

@@ -91,6 +91,10 @@ class OfflineEngine:
         if engine is not None:
             engine.shutdown()  # on this loop: its reader is here, and would take a shutdown elsewhere for a crash
 
+    async def speculates(self) -> bool | None:
+        """See `Speculator`."""
+        return any(flag.partition("=")[0] == "--speculative-config" for flag in self._flags)
+
     @on_background_loop
     async def generate(
         self, messages: Sequence[BaseMessage], response: str, *, settings: RSDSettings, n: int = 1

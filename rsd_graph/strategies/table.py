@@ -13,6 +13,7 @@ from rsd_graph.strategies.outcome import Strategy
 from rsd_graph.strategies.process_best_of_n import process_best_of_n
 from rsd_graph.strategies.rsd import rsd
 from rsd_graph.strategies.spec_reason import decided_by, spec_reason
+from rsd_graph.strategies.speculative import speculative
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Entry:
     """Its defaults of `RSDSettings`, where they are not those of that class."""
     decides: Callable[..., Mapping[str, Any]] = lambda **_: {}
     """Takes its options; returns the fields of `RSDSettings` that they decide, whatever the settings say."""
+    speculates: bool = False
+    """Whether a target in this process is to speculate, with the draft's weights."""
 
 
 STRATEGIES: dict[str, Entry] = {
@@ -35,4 +38,5 @@ STRATEGIES: dict[str, Entry] = {
     "process-best-of-n": Entry(process_best_of_n, SAMPLED),
     "beam": Entry(beam, SAMPLED),
     "spec-reason": Entry(spec_reason, decides=decided_by),
+    "speculative": Entry(speculative, speculates=True),
 }

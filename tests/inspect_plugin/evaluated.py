@@ -47,6 +47,13 @@ def writes(messages: Any, _: str, settings: Any) -> Generation:
     return wrote(r"\boxed{4}") if settings.delimiter != "\n\n" else wrote("2+2 is 4", "delimiter")
 
 
+class Target(ScriptedModel):
+    """A target whose engine has a draft model of its own."""
+
+    async def speculates(self) -> bool | None:
+        return True
+
+
 def main(folder: Path) -> None:
     problems = folder / "problems.jsonl"
     problems.write_text("".join(json.dumps(row) + "\n" for row in PROBLEMS))
@@ -55,7 +62,7 @@ def main(folder: Path) -> None:
         inspect_ai.eval(task, log_dir=str(folder / name), display="none", log_level="critical", **options)
 
     draft = ScriptedModel(drafts, "d")
-    with using(Models(draft, ScriptedModel(writes, "t"), ScriptedReward(lambda steps, _: 0.9 if steps else 0.2))):
+    with using(Models(draft, Target(writes, "t"), ScriptedReward(lambda steps, _: 0.9 if steps else 0.2))):
         for name in SOLVERS:
             solver = SOLVERS[name](**{"threshold": 0.8, **OWN.get(name, {})})
             evaluate(name, TASKS["gsm8k"](data=str(problems)), solver=solver, model="none/none")

@@ -18,6 +18,7 @@ from rsd_graph.errors import ConfigurationError
 from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
+from rsd_graph.models.llamacpp import DRAFT_TOKENS
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def test_rsd_solves_a_data_set(folder: Path) -> None:
         ("process-best-of-n", 1, 20, 10),
         ("beam", 1, 40, 30),
         ("spec-reason", 1, 25, 5),
+        ("speculative", 1, 5, 0),
     ],
 )
 def test_every_strategy_is_a_solver(folder: Path, name: str, right: int, tokens: int, discarded: int) -> None:
@@ -97,6 +99,7 @@ def test_the_log_shows_the_threshold_that_decides(folder: Path) -> None:
 
 def test_every_solver_is_tested() -> None:
     assert set(SOLVERS) == {
+        "speculative",
         "draft",
         "target",
         "rsd",
@@ -122,6 +125,17 @@ def test_any_task_runs_on_a_pair(folder: Path) -> None:
 def test_epochs_have_seeds_of_their_own(folder: Path) -> None:
     log_of(folder, "epochs")
     assert len(json.loads((folder / "seeds.json").read_text())) == 2
+
+
+def test_speculation_is_asked_for_where_the_target_runs_here(tmp_path: Path) -> None:
+    """Unless rsd.toml says how; a server is left as it is, and so is every other strategy's target."""
+    asked = {"draft": "d.gguf", "target": "t.gguf"}
+    assert read_options(asked, speculates=True).config.target.speculative == DRAFT_TOKENS
+    assert read_options({}, speculates=True).config.target.speculative == DRAFT_TOKENS
+    assert read_options(asked).config.target.speculative is None
+    assert read_options({"target": "http://127.0.0.1:1"}, speculates=True).config.target.speculative is None
+    (file := tmp_path / "rsd.toml").write_text("[target]\nspeculative = 3")
+    assert read_options({"config": str(file)}, speculates=True).config.target.speculative == 3
 
 
 @pytest.mark.parametrize(
