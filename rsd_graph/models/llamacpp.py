@@ -377,7 +377,7 @@ class EmbeddedLlamaCpp:
     ) -> None:
         if isinstance(weights, Weights):
             parameters = parameters or weights.parameters
-        self.name = name or Path(weights.filename if isinstance(weights, Weights) else weights).stem
+        self.name = name or _stem(weights)
         self.parameters = parameters
         self._weights = weights
         self._progress = progress
@@ -439,12 +439,19 @@ class EmbeddedLlamaCpp:
             if running.client is None:
                 _loaded.get().append(self.name)
                 running.server = await in_thread(self._serve)
-                running.client = LlamaCpp(
+                client = LlamaCpp(
                     running.server.listening_address,
                     name=self.name,
                     timeout=self._timeout,
                     chat_template_kwargs=self._options,
                 )
+                if self._draft is not None and not await client.speculates():
+                    await client.aclose()
+                    running.server = None
+                    raise WeightsError(  # llama.cpp would go on without the draft
+                        f"{self.name} cannot speculate with the draft {_stem(self._draft)}: their vocabularies differ"
+                    )
+                running.client = client
         return running.client
 
     def _serve(self) -> Any:
@@ -480,6 +487,10 @@ class EmbeddedLlamaCpp:
         path = locate(weights, self._progress) if isinstance(weights, Weights) else expanded(weights)
         check_gguf(path)
         return path
+
+
+def _stem(weights: Weights | str | Path) -> str:
+    return Path(weights.filename if isinstance(weights, Weights) else weights).stem
 
 
 def check_gguf(path: Path) -> None:

@@ -105,11 +105,15 @@ def test_the_text_is_that_of_the_target_alone(small_weights: Path, drafts: str, 
         background.run(both.aclose())
 
 
-def test_a_draft_that_is_no_model_is_named(small_weights: Path, tmp_path: Path) -> None:
+def test_a_draft_that_does_not_fit_is_named(small_weights: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    """No model, one with another vocabulary, or none at all."""
     (broken := tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 64)
     model = EmbeddedLlamaCpp(small_weights, slots=1, context=512, threads=1, draft=broken)
     with pytest.raises(WeightsError, match=r"cannot load .* with the draft .*broken\.gguf"):
         background.run(model.start())
+    other = EmbeddedLlamaCpp(small_weights, slots=1, context=512, threads=1, draft=tiny_weights)
+    with pytest.raises(WeightsError, match=r"cannot speculate with the draft smollm2.*: their vocabularies differ"):
+        background.run(other.start())
     missing = EmbeddedLlamaCpp(small_weights, slots=1, draft=tmp_path / "missing.gguf")
     with pytest.raises(WeightsError, match=r"missing\.gguf"):
         background.run(missing.start())
