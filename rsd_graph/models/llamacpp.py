@@ -36,7 +36,7 @@ from rsd_graph.protocols import hopeless, logprobs_wanted, stop_texts
 from rsd_graph.settings import RSDSettings
 from rsd_graph.speculation import count_proposals
 from rsd_graph.state import Finish, Generation, TokenUsage
-from rsd_graph.text_sink import TextSink, text_sink
+from rsd_graph.text_sink import TextSink, text_sink, text_to
 
 FINISH: dict[str, Finish] = {"eos": "eos", "word": "delimiter", "limit": "length"}
 
@@ -396,8 +396,17 @@ class EmbeddedLlamaCpp:
     ) -> list[Generation]:
         """See `StepGenerator.generate`."""
         client = await self._started()
-        async with self._running.get().places, self.turn():
-            return await client.generate(messages, response, settings=settings, n=n)
+
+        async def one(number: int) -> Generation:
+            own = settings.model_copy(update={"seed": settings.seed + number}) if number else settings
+            async with self._running.get().places, self.turn():  # each candidate takes a slot
+                (generation,) = await client.generate(messages, response, settings=own)
+            return generation
+
+        if n == 1:
+            return [await one(0)]
+        with text_to(None):  # nobody can follow several texts
+            return await asyncio.gather(*map(one, range(n)))
 
     async def start(self) -> None:
         """Download and load the weights now.

@@ -4,20 +4,21 @@ import asyncio
 from dataclasses import dataclass
 
 from rsd_graph.answers import extract_answer
+from rsd_graph.errors import ContextOverflowError
 from rsd_graph.next_step import conversation, limit_reached
-from rsd_graph.protocols import RewardModel, generating, needs_logprobs
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Usage
 from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
 from rsd_graph.strategies.single import continue_solution, kept, response
+from rsd_graph.verdicts import verdicts
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     steps: list[Generation]
     score: Score | None
-    """Of the last step; None of a solution without steps."""
+    """Of the last step; None of a solution without steps, or one that does not fit the reward's context."""
 
     @property
     def reward(self) -> float:
@@ -58,9 +59,10 @@ async def _write(models: Models, model: Writer, problem: str, settings: RSDSetti
     steps = await continue_solution(getattr(models, model), problem, [], settings, model)
     if not steps:
         return _Candidate(steps, None)
-    reward: RewardModel = models.reward
-    with generating(logprobs=needs_logprobs(reward)):
-        (score,) = await reward.score(conversation(settings, problem), kept(steps[:-1], model), [steps[-1]])
+    try:
+        (score,) = await verdicts(models.reward, conversation(settings, problem), kept(steps[:-1], model), [steps[-1]])
+    except ContextOverflowError:
+        return _Candidate(steps, None)
     return _Candidate(steps, score)
 
 

@@ -57,6 +57,15 @@ def test_a_step_ends_at_the_end_of_text(tiny: EmbeddedLlamaCpp) -> None:
     assert step.finish == "eos"
 
 
+def test_candidates_are_steps_with_seeds_of_their_own(tiny: EmbeddedLlamaCpp) -> None:
+    """Each as if it had been asked for alone."""
+    options: dict[str, Any] = {"temperature": 1.5, "max_step_tokens": 5, "delimiter": "never"}
+    several = generate(tiny, OPENING, n=3, seed=5, **options)
+    alone = [generate(tiny, OPENING, seed=5 + number, **options)[0] for number in range(3)]
+    assert [each.text for each in several] == [each.text for each in alone]
+    assert len({each.text for each in several}) == 3
+
+
 def test_a_lost_step_is_given_up(tiny: EmbeddedLlamaCpp) -> None:
     """It stops where it was told to; what it has read and written counts, and its cache serves the next call."""
     (whole,) = generate(tiny, OPENING, delimiter="never", max_step_tokens=40)
