@@ -108,7 +108,7 @@ class _Heard:
             self._written.add(piece)
         if self._is_lost is not None and not event.get("stop"):
             self._logprobs += _said(event)
-            if self._logprobs and self._is_lost(self._logprobs):
+            if self._logprobs and not _speculates(event) and self._is_lost(self._logprobs):
                 raise _GivenUp(self)
 
     def answer(self) -> object:
@@ -125,6 +125,12 @@ def _said(event: dict[str, Any]) -> list[float]:
     """The log-probabilities of an event's tokens; those that are no numbers are refused with the whole answer."""
     said = [token.get("logprob") for token in event.get("completion_probabilities") or () if isinstance(token, dict)]
     return [value for value in said if isinstance(value, float | int)]
+
+
+def _speculates(event: dict[str, Any]) -> bool:
+    """Whether some log-probabilities are missing, because the engine's own draft model proposed their tokens."""
+    timings = event.get("timings")
+    return isinstance(timings, dict) and bool(timings.get("draft_n"))
 
 
 class _Slot(BaseModel):
@@ -292,8 +298,13 @@ class LlamaCpp:
         }
 
     def _logprobs(self, answer: _Completion) -> tuple[float, ...] | None:
-        """None if the server gives none. Of a character's tokens, llama.cpp reports the last only."""
+        """None if the server gives none, or only those of tokens that its own draft model did not propose.
+
+        Of a character's tokens, llama.cpp reports the last only.
+        """
         tokens = answer.completion_probabilities
+        if answer.timings.draft_n:
+            return None
         if tokens is None:  # where there was no token, the list is missing rather than empty
             return None if answer.content else ()
         if any("logprob" not in token.model_fields_set for token in tokens):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 from rsd_graph import Generation, RSDSettings, TokenUsage
 from rsd_graph._internal import background
@@ -14,6 +15,7 @@ from rsd_graph.models.replicas import ReplicatedModel
 from rsd_graph.models.retries import NO_RETRY
 from rsd_graph.models.vllm import VLLM
 from rsd_graph.models.vllm_engine import OfflineEngine
+from rsd_graph.protocols import generating
 from rsd_graph.speculation import count_proposals, counting_proposals
 from rsd_graph.strategies.alone import target
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy
@@ -79,7 +81,10 @@ def test_proposals_are_counted_for_who_counts_them() -> None:
 
 @pytest.mark.parametrize("drafts", ["small_weights", "digit_weights"])
 def test_the_text_is_that_of_the_target_alone(small_weights: Path, drafts: str, request: pytest.FixtureRequest) -> None:
-    """On real bytes at temperature 0: with a draft that is always right, and with one that nearly never is."""
+    """On real bytes at temperature 0: with a draft that is always right, and with one that nearly never is.
+
+    Log-probabilities are unknown, as llama.cpp has them for some of the tokens only. A server says that it speculates.
+    """
     settings = {"max_tokens": 40, "delimiter": "never"}
     alone = EmbeddedLlamaCpp(small_weights, slots=2, context=512, threads=1)
     both = EmbeddedLlamaCpp(
@@ -94,6 +99,10 @@ def test_the_text_is_that_of_the_target_alone(small_weights: Path, drafts: str, 
         accepted = usage.draft.completion - usage.discarded
         assert accepted > 20 if drafts == "small_weights" else accepted < 10
         assert expected.usage.draft == TokenUsage()
+        step = RSDSettings(max_step_tokens=8, delimiter="never")
+        with generating(logprobs=True, stop_if=lambda logprobs: len(logprobs) > 1):
+            (written,) = background.run(both.generate([HumanMessage("Count.")], "", settings=step))
+        assert (written.usage.completion, written.logprobs, written.given_up) == (8, None, False)
         with pytest.raises(ConfigurationError, match="does not use speculative decoding"):
             solve(speculative(), alone)
         for model, speculates in ((alone, False), (both, True)):
