@@ -13,7 +13,7 @@ from rsd_graph.cli.evaluate_reward_view import print_tables
 from rsd_graph.cli.options import ConfigFile, user_path
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
-from rsd_graph.config import TRAINED_KINDS, Config, ModelConfig, load_config
+from rsd_graph.config import TRAINED_KINDS, Config, ModelConfig, TargetConfig, load_config
 from rsd_graph.overrides import reward_table
 
 if TYPE_CHECKING:
@@ -98,4 +98,5 @@ def _reward_alone(settings: Config) -> Config:
         needed = {"draft"}
     elif not own and resolved_kind == "judge":
         needed = {"target"}
-    return settings.model_copy(update={role: ModelConfig() for role in {"draft", "target"} - needed})
+    unneeded: dict[str, ModelConfig] = {"draft": ModelConfig(), "target": TargetConfig()}
+    return settings.model_copy(update={role: model for role, model in unneeded.items() if role not in needed})

@@ -14,8 +14,8 @@ from rsd_graph.cli import app, reflowed
 OPTIONS = {
     "solve": {
         "problem", "--draft", "--target", "--reward", "--preset", "--threshold", "--budget", "--weighting",
-        "--max-steps", "--max-tokens", "--temperature", "--seed", "--tools", "--review", "--interrupt-below", "--config",
-        "--json",
+        "--max-steps", "--max-tokens", "--temperature", "--seed", "--tools", "--review", "--interrupt-below",
+        "--config", "--json",
     },
     "serve": {"--preset", "--config", "--dry-run", "--gpus", "--gpu-memory"},
     "ui": {
