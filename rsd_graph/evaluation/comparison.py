@@ -18,6 +18,8 @@ class RecordedStep:
     """Of the draft's proposal, in [0, 1]: of what was kept, or of what the target replaced. None if it has none."""
     rejected: int | None = None
     """Tokens of the draft step that the target replaced; None if it replaced none."""
+    shadow: float | None = None
+    """The reward of what the target wrote, in [0, 1], if that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

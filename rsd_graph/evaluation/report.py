@@ -96,6 +96,7 @@ def report(runs: Sequence[Run], baseline: str) -> Report:
         "tokens": tables.tokens(runs),
         "positions": tables.positions(runs),
         "reliability": tables.reliability(runs),
+        "wasted": tables.wasted(runs),
         **_thresholds(runs),
         **_predicted(runs),
         "sources": tables.sources(runs),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsd_graph.evaluation.comparison import Run, against, baseline_of, labels
+from rsd_graph.evaluation.intervals import wilson
 
 Cell = str | int | float | None
 
@@ -137,6 +138,28 @@ def reliability(runs: Sequence[Run], bins: int = 5) -> Table:
         "Calibration of the reward",
         "Solutions by the lowest reward among the draft's steps in them, and the share that is right.",
         ("data", "strategy", "lowest reward", "solutions", "right"),
+        rows,
+    )
+
+
+def wasted(runs: Sequence[Run]) -> Table:
+    """How often the target was no better than the draft's step that it replaced, by the reward of both."""
+    rows: list[Sequence[Cell]] = []
+    for run, label in zip(runs, labels(runs), strict=True):
+        gains = [
+            step.shadow - step.reward
+            for each in run.solved.values()
+            for step in each.steps
+            if step.shadow is not None and step.reward is not None
+        ]
+        if gains:
+            share = wilson(sum(gain <= 0 for gain in gains), len(gains))
+            rows.append([run.data, label, len(gains), share.value, share.low, share.high, sum(gains) / len(gains)])
+    return Table(
+        "Wasted calls of the target",
+        "Steps that the target rewrote, the share of them whose reward did not rise (with its 95 % Wilson interval), "
+        "and how much the reward rose on average.",
+        ("data", "strategy", "rewritten steps", "no better", "low", "high", "mean rise"),
         rows,
     )
 

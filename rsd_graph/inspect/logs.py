@@ -153,7 +153,11 @@ def _solved(sample: EvalSample, record: Mapping[str, Any]) -> Solved:
         parameters=Parameters(**sizes) if sizes else None,
         steps=[
             RecordedStep(
-                step["author"], step["tokens"], step["reward"], step.get("rejected", 0) if step["replaced"] else None
+                step["author"],
+                step["tokens"],
+                step["reward"],
+                rejected=step.get("rejected", 0) if step["replaced"] else None,
+                shadow=step.get("shadow"),
             )
             for step in record["steps"]
             if step["author"] != "tool"

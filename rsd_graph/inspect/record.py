@@ -42,6 +42,7 @@ def record(
                 "tokens": step.tokens,
                 "replaced": index in rejected,
                 "rejected": rejected.get(index, 0),
+                "shadow": outcome.shadow.get(index),
             }
             for index, step in enumerate(outcome.steps)
         ],

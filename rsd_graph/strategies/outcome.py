@@ -1,7 +1,7 @@
 """What every strategy takes and returns."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from typing_extensions import TypedDict
@@ -45,6 +45,8 @@ class Outcome:
     """Tokens of all models, for everything that they read and wrote: candidates that were not chosen too."""
     answers: Sequence[str | None] = ()
     """The final answers of all candidates, where there were several."""
+    shadow: Mapping[int, float] = field(default_factory=dict)
+    """The rewards of steps that the target wrote, by their numbers, if they were asked for: see `strategies.shadow`."""
 
 
 class Candidate(TypedDict):

@@ -3,21 +3,30 @@
 from typing import Any
 
 from rsd_graph.graph import create_rsd_graph
+from rsd_graph.next_step import conversation
 from rsd_graph.settings import RSDSettings, with_fields
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
+from rsd_graph.strategies.shadow import require_text_reward, shadow_rewards
 
 
-def rsd(**fields: Any) -> Strategy:
+def rsd(*, shadow: bool = False, **fields: Any) -> Strategy:
     """The draft writes each step, and the target rewrites those whose reward is not good enough.
 
     Args:
+        shadow: Whether the reward scores what the target wrote too, once the run has ended, so that calls of the target
+            that were no use can be counted. It changes nothing in the run, and its tokens are not part of the usage.
         fields: Fields of `RSDSettings` that differ from those of the run, such as `threshold=0.8` or
             `weighting="sigmoidal"`.
     """
 
     async def solve(models: Models, problem: str, settings: RSDSettings, watch: Watch = nobody) -> Outcome:
-        output = await run(models, {"problem": problem}, with_fields(settings, fields), watch)
-        return Outcome(output["response"], output["answer"], output["steps"], output["stop"], output["usage"])
+        chosen = with_fields(settings, fields)
+        if shadow:
+            require_text_reward(models.reward)
+        output = await run(models, {"problem": problem}, chosen, watch)
+        steps = output["steps"]
+        rewards = await shadow_rewards(models.reward, conversation(chosen, problem), steps) if shadow else {}
+        return Outcome(output["response"], output["answer"], steps, output["stop"], output["usage"], shadow=rewards)
 
     return solve
 

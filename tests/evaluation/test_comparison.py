@@ -7,7 +7,7 @@ from rsd_graph.evaluation.comparison import Position, RecordedStep, Run, Solved,
 from rsd_graph.evaluation.plots import accuracy_against, over_positions
 from rsd_graph.evaluation.report import report
 from rsd_graph.evaluation.roofline import HARDWARE
-from rsd_graph.evaluation.tables import differences, positions, reliability, results
+from rsd_graph.evaluation.tables import differences, positions, reliability, results, wasted
 from rsd_graph.state import TokenUsage, Usage
 
 SIZES = Parameters(draft=1.0, target=10.0)
@@ -128,6 +128,14 @@ def test_a_page_holds_everything_and_runs_nothing() -> None:
     assert "src=" not in page
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids)) > 10
+
+
+def test_wasted_calls_of_the_target_are_counted() -> None:
+    """Of two rewritten steps that were scored, one is no better; a step that nobody scored does not count."""
+    steps = [replace(rewritten(0.2), shadow=0.7), replace(rewritten(0.5), shadow=0.5), rewritten(), kept()]
+    ((_, _, count, share, *_, rise),) = wasted([Run("gsm8k", "rsd", {"1": solved(True, 1.0, *steps)}, PAIR)]).rows
+    assert (count, share, rise) == (2, 0.5, pytest.approx(0.25))
+    assert not wasted([RSD]).rows
 
 
 def test_the_page_looks_ahead_where_it_can() -> None:
