@@ -5,10 +5,11 @@ START -> draft -> score -(reward)-> check | target;  target -> check;  check -> 
 Where a person may review steps: target -> score;  score -> review;  review -> check, or draft | target once more
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import CachePolicy, Checkpointer, RetryPolicy, Send, TimeoutPolicy, TracePolicy
@@ -22,9 +23,10 @@ from rsd_graph.nodes.tool import Runner
 from rsd_graph.protocols import RewardModel, StepGenerator
 from rsd_graph.review import is_scored_again, reason
 from rsd_graph.sandbox import Sandbox
-from rsd_graph.settings import RSDSettings
+from rsd_graph.settings import RSDSettings, with_fields
 from rsd_graph.state import RSDInput, RSDMessages, RSDOutput, RSDState, RSDWatched
 from rsd_graph.tools.formats import chooser
+from rsd_graph.tools.functions import ASKED, Calls, Functions
 
 
 class NodeOptions(TypedDict, total=False):
@@ -92,6 +94,7 @@ def build_rsd_graph(
     settings: RSDSettings | None = None,
     node_options: Mapping[str, NodeOptions] | None = None,
     sandbox: Sandbox | None = None,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
 ) -> StateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
     """The RSD state machine, uncompiled: choose checkpointer, store and interrupts yourself.
 
@@ -103,21 +106,24 @@ def build_rsd_graph(
             defaults of `RSDSettings`. Use this to configure a subgraph: a parent's context is its own, except for what
             it holds under the key `rsd`.
         sandbox: Where code is run if the setting `tools` says so; by default behind this machine's own walls.
+        tools: LangChain tools, or functions, that a kept step may call. The graph's own settings then say so: `tools`
+            is `functions`, and the system prompt ends with their signatures.
         node_options: What LangGraph's `add_node` takes further, by the node's name: `{"target": {"timeout": 60}}`.
 
     Raises:
-        ConfigurationError: `node_options` names no node of this graph.
+        ConfigurationError: `node_options` names no node of this graph, or two tools have the same name.
     """
+    functions = Functions(tools)
     graph = RSDStateGraph(
         RSDState,
         RSDSettings,
         input_schema=RSDInput,
         output_schema=RSDWatched,
-        defaults=settings,
+        defaults=_with_functions(settings or RSDSettings(), functions) if functions else settings,
         runs_code=sandbox is not None,
     )
     given: dict[str, dict[str, Any]] = {name: {**options} for name, options in (node_options or {}).items()}
-    choose, runner = chooser(target, draft), Runner(sandbox)
+    choose, runner = chooser(target, draft, calls=Calls() if functions else None), Runner(sandbox, functions)
     nodes = {
         "draft": Node(draft_node(draft, reward, choose), takes_input=True),
         "score": Node(score_node(reward, choose, runner)),
@@ -142,6 +148,13 @@ def build_rsd_graph(
     return graph
 
 
+def _with_functions(settings: RSDSettings, functions: Functions) -> RSDSettings:
+    own = settings.system_prompt
+    asked = ASKED if own == RSDSettings.model_fields["system_prompt"].default else own
+    prompt = "\n\n".join(filter(None, (asked, functions.prompt())))
+    return with_fields(settings, {"tools": "functions", "system_prompt": prompt})
+
+
 def create_rsd_graph(
     draft: StepGenerator,
     target: StepGenerator,
@@ -150,6 +163,7 @@ def create_rsd_graph(
     settings: RSDSettings | None = None,
     node_options: Mapping[str, NodeOptions] | None = None,
     sandbox: Sandbox | None = None,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
     checkpointer: Checkpointer = None,
     name: str = "rsd",
 ) -> CompiledStateGraph[RSDState, Any, RSDInput | RSDMessages, RSDOutput]:
@@ -162,9 +176,12 @@ def create_rsd_graph(
         settings: As in `build_rsd_graph`.
         node_options: As in `build_rsd_graph`.
         sandbox: As in `build_rsd_graph`.
+        tools: As in `build_rsd_graph`.
         checkpointer: Where LangGraph saves the state after each node, so that a run can be resumed, forked or replayed;
             none by default.
         name: The graph's name in traces, in Studio and in a parent graph.
     """
-    graph = build_rsd_graph(draft, target, reward, settings=settings, node_options=node_options, sandbox=sandbox)
+    graph = build_rsd_graph(
+        draft, target, reward, settings=settings, node_options=node_options, sandbox=sandbox, tools=tools
+    )
     return graph.compile(checkpointer=checkpointer, name=name)

@@ -135,7 +135,7 @@ def conversation(settings: RSDSettings, problem: str, history: Sequence[BaseMess
         asked = neutralize_messages(asked)
     rules = [message for message in asked if isinstance(message, SystemMessage)]
     prompt = settings.system_prompt
-    if settings.tools != "off" and prompt == RSDSettings.model_fields["system_prompt"].default:
+    if settings.tools == "python" and prompt == RSDSettings.model_fields["system_prompt"].default:
         prompt = PROMPT  # the usual one says nothing of programs
     if prompt:
         rules.insert(0, SystemMessage(prompt))

@@ -123,9 +123,10 @@ class RSDSettings(BaseModel):
         description="System message at the start of the conversation. Leave it empty for none.",
         json_schema_extra={**_affects(WRITE), "langgraph_type": "prompt"},
     )
-    tools: Literal["off", "python"] = Field(
+    tools: Literal["off", "python", "functions"] = Field(
         default="off",
-        description="Whether Python that a step asks to run is run in the sandbox, and its output follows the step.",
+        description="`python`: Python that a step asks to run is run in the sandbox, and its output follows the step. "
+        "`functions`: a step may call the tools that the graph was made with.",
         json_schema_extra=_affects(WRITE, ("tool",)),
     )
     tool_format: Literal["auto", "fenced", "openmath", "llm-code", "llama3", "gpt-oss"] = Field(
@@ -167,6 +168,12 @@ class RSDSettings(BaseModel):
         "read as a control token, such as `<|im_end|>`, is kept from becoming one by a zero-width space inside it.",
         json_schema_extra=_affects(WRITE),
     )
+
+    @model_validator(mode="after")
+    def _functions_wait_for_the_reward(self) -> Self:
+        if self.tools == "functions" and self.tools_before_score:
+            raise ValueError("`tools_before_score`: functions may do more than answer, so no rejected step calls them")
+        return self
 
     @model_validator(mode="after")
     def _budget_needs_a_threshold(self) -> Self:

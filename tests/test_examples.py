@@ -134,6 +134,13 @@ def test_code_in_a_step_is_run() -> None:
         assert lines[-1] == " answer: 83908970"
 
 
+def test_functions_are_called() -> None:
+    """Both calls of the step, and the results reach the models."""
+    lines = lines_of("functions.py")
+    assert [line for line in lines if line.isdigit()] == ["36", "85"]
+    assert lines[-1] == " answer: 121"
+
+
 def test_a_person_decides_about_a_rejected_step() -> None:
     """The scripted one takes the draft's."""
     assert lines_of("review.py") == [

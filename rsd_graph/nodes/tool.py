@@ -10,6 +10,7 @@ from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step
 from rsd_graph.tools.blocks import code_that_ran
 from rsd_graph.tools.formats import Choose, ToolFormat
+from rsd_graph.tools.functions import Functions
 
 LONGEST_OUTPUT = 400
 """Characters; of a longer output, the models see both ends."""
@@ -26,22 +27,26 @@ class Runner:
 
     Args:
         sandbox: Where; by default this machine's, which is looked for when the first code is to run.
+        functions: The graph's own tools, which a step may call in place of code; they remember nothing for it.
     """
 
-    def __init__(self, sandbox: Sandbox | None = None) -> None:
+    def __init__(self, sandbox: Sandbox | None = None, functions: Functions | None = None) -> None:
         self._sandbox = sandbox
+        self._functions = functions
 
     async def output(self, code: str, steps: Sequence[Step], tools: ToolFormat, settings: RSDSettings) -> str:
-        """What the code prints after the code of these steps, as the models are to read it.
+        """What the code prints after the code of these steps, or the tools return, as the models are to read it.
 
         Raises:
             SandboxError: nothing protects this machine, so nothing was run.
         """
+        clean = neutralize if settings.neutralize_control_tokens else str
+        if settings.tools == "functions" and self._functions is not None:
+            return await self._functions.output(code, clean)
         sandbox = self._sandbox or default_sandbox()
         earlier = code_that_ran(steps, tools, settings.delimiter)
         async with sandbox.session(earlier) as session:
-            said = told(await session.run(code, timeout=settings.tool_timeout))
-        return neutralize(said) if settings.neutralize_control_tokens else said
+            return clean(told(await session.run(code, timeout=settings.tool_timeout)))
 
 
 def told(execution: Execution) -> str:

@@ -54,6 +54,7 @@ async def whole_blocks(
         if not more.text and more.finish == "delimiter":  # one blank line more
             more = replace(more, usage=replace(more.usage, completion=max(1, more.usage.completion)))
         step = _joined(step, more, delimiter)
+    step = replace(step, text=tools.marked(step.text, ended=step.finish == "eos"))
     asks = tools.code(before + step.text, ended=step.finish == "eos") is not None
     return replace(step, text=step.text.rstrip()) if asks else step
 

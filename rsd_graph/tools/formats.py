@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rsd_graph.errors import ConfigurationError
 from rsd_graph.protocols import Named
 from rsd_graph.settings import RSDSettings
 
@@ -62,6 +63,15 @@ class ToolFormat(Protocol):
         """
         ...
 
+    def marked(self, text: str, *, ended: bool) -> str:
+        """A step with the marks that a server has left out of it, where that can be told.
+
+        Args:
+            text: The step.
+            ended: As for `code`.
+        """
+        ...
+
     def answer(self, output: str) -> str:
         """What follows the code: its output, as the model expects to read it. Nothing in the output ends it early."""
         ...
@@ -100,9 +110,13 @@ class Fenced:
                 block.append(line)
         return None if code is None or block is not None else "\n".join(code)
 
+    def marked(self, text: str, *, ended: bool) -> str:  # noqa: ARG002  # of the protocol
+        """See `ToolFormat`."""
+        return text
+
     def answer(self, output: str) -> str:
         """See `ToolFormat`."""
-        return f"\n```output\n{output.replace(FENCE, _broken(FENCE))}\n```\n"
+        return f"\n```output\n{output.replace(FENCE, broken(FENCE))}\n```\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +147,14 @@ class Tagged:
         is_whole = ended if self.ends_turn else bool(closed)
         return code.strip("\n") if opened and is_whole and not after.strip() and "boxed" not in before else None
 
+    def marked(self, text: str, *, ended: bool) -> str:  # noqa: ARG002  # of the protocol
+        """See `ToolFormat`."""
+        return text
+
     def answer(self, output: str) -> str:
         """See `ToolFormat`."""
         for mark in (self.opening, self.closing, *self.marks):
-            output = output.replace(mark, _broken(mark))
+            output = output.replace(mark, broken(mark))
         return self.output.replace("{}", output)
 
 
@@ -197,12 +215,21 @@ Choose = Callable[[RSDSettings], ToolFormat | None]
 """The format of a run with these settings; None where no code is run."""
 
 
-def chooser(*models: Named) -> Choose:
-    """Chooses by the setting, and with `auto` by the names of the models, the one that counts first."""
+def chooser(*models: Named, calls: ToolFormat | None = None) -> Choose:
+    """Chooses by the settings, and with `auto` by the names of the models, the one that counts first.
+
+    Args:
+        models: Those of the graph.
+        calls: The format of calls, if the graph has tools of its own.
+    """
 
     def choose(settings: RSDSettings) -> ToolFormat | None:
         if settings.tools == "off":
             return None
+        if settings.tools == "functions":
+            if calls is None:
+                raise ConfigurationError("`tools` is functions, but the graph has none: make it with `tools=[...]`")
+            return calls
         name = settings.tool_format
         return FORMATS[format_of([str(model.name) for model in models]) if name == AUTO else name]
 
@@ -218,6 +245,6 @@ def _opens(line: str) -> bool:
     return line.startswith(OPENING) or line.endswith(OPENING)
 
 
-def _broken(mark: str) -> str:
+def broken(mark: str) -> str:
     """The mark with a zero-width space after its first character: it reads the same, and is none any more."""
     return f"{mark[0]}\u200b{mark[1:]}"

@@ -134,7 +134,8 @@ def test_wasted_calls_of_the_target_are_counted() -> None:
     """Of two rewritten steps that were scored, one is no better; a step that nobody scored does not count."""
     steps = [replace(rewritten(0.2), shadow=0.7), replace(rewritten(0.5), shadow=0.5), rewritten(), kept()]
     ((_, _, count, share, *_, rise),) = wasted([Run("gsm8k", "rsd", {"1": solved(True, 1.0, *steps)}, PAIR)]).rows
-    assert (count, share, rise) == (2, 0.5, pytest.approx(0.25))
+    assert (count, share) == (2, 0.5)
+    assert rise == pytest.approx(0.25)
     assert not wasted([RSD]).rows
 
 
