@@ -10,7 +10,7 @@ The threshold in force depends on the kept steps alone: a run that is resumed, f
 did.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Step
@@ -26,6 +26,10 @@ def in_force(settings: RSDSettings, steps: Sequence[Step]) -> RSDSettings:
     """
     if settings.budget is None:
         return settings
-    written = [step.author == "target" for step in steps if step.author != "tool"]
-    moved = GAIN * sum(settings.budget - by_target for by_target in written)
+    moved = shift(settings.budget, (step.author for step in steps))
     return settings.model_copy(update={"threshold": settings.threshold + moved})
+
+
+def shift(budget: float, authors: Iterable[str]) -> float:
+    """How far the budget has moved the threshold after steps by these authors; the output of code is no step."""
+    return GAIN * sum(budget - (author == "target") for author in authors if author != "tool")

@@ -25,12 +25,12 @@ def growing_html(story: Story, node: str | None, words: str) -> str:
     drafted = story.draft
     if (node is None and drafted is None) or story.stop or story.review:
         return ""
-    number = len(story.cards) + 1
+    number, threshold = len(story.cards) + 1, story.threshold_at(len(story.cards))
     said = {"draft": "the draft writes", "score": "the reward model scores", "target": "the target writes"}
     doing = said.get(node, f"{node} works") if node else "not finished"
     text = words if node == "target" else (drafted.text if drafted else "")
-    bar = reward_bar(drafted.reward, story.threshold) if drafted else ""
-    rejected = _rejected(drafted, story.threshold) if drafted and node == "target" else ""
+    bar = reward_bar(drafted.reward, threshold) if drafted else ""
+    rejected = _rejected(drafted, threshold) if drafted and node == "target" else ""
     header = f'<span class="number">{number}</span><span class="author">{escape(doing)}</span>{bar}'
     return _article(f"growing {node}" if node else "growing", header, _text(text) + rejected)
 

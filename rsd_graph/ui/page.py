@@ -65,7 +65,7 @@ def add_pages(runner: Runner, defaults: RSDSettings) -> None:
                     ui.label(f"threshold {story.threshold:g}").classes("text-weight-medium")
                     ui.html(outcome_html(story, runner)).classes("outcome")
                     for card in story.cards:
-                        ui.html(card_html(card, story.threshold))
+                        ui.html(card_html(card, story.threshold_at(card.index)))
 
     @asynccontextmanager
     async def frame(here: str | None, live: Live | None) -> AsyncIterator[None]:

@@ -79,7 +79,7 @@ class RunView:
         self._machine.set_content(drawing(edges, "review" if story.review else live.node))
         with self._steps:
             for card in story.cards[self._drawn :]:
-                ui.html(card_html(card, story.threshold))
+                ui.html(card_html(card, story.threshold_at(card.index)))
         if len(story.cards) != self._drawn:
             self._drawn = len(story.cards)
             self._chart.options.update(_chart(story))
@@ -180,8 +180,13 @@ def _chart(story: Story) -> dict[str, Any]:
         "splitLine": {"show": False},
     }
     steps = max([card.index + 1 for card in story.cards], default=1)
-    label = {"formatter": "threshold", "color": GREY, "position": "insideEndTop"}
-    line = {"silent": True, "symbol": "none", "lineStyle": {"color": GREY}, "label": label}
+    label = {"formatter": "threshold", "color": GREY}
+    line = {"silent": True, "symbol": "none", "lineStyle": {"color": GREY}}
+    inside = {**line, "label": {**label, "position": "insideEndTop"}}
+    compared = [[card.index + 1, story.threshold_at(card.index)] for card in story.cards if card.reward is not None]
+    fixed = {"markLine": {**inside, "data": [{"yAxis": story.threshold}]}}
+    moving = {**line, "type": "line", "step": "middle", "data": compared, "endLabel": {**label, "show": True}}
+    has_budget = story.settings.get("budget") is not None
     along = {"min": 0.5, "max": steps + 0.5, "name": "step", "nameLocation": "middle", "nameGap": 10}
     return {
         "animation": False,
@@ -191,11 +196,7 @@ def _chart(story: Story) -> dict[str, Any]:
         "xAxis": {**axis, **along, "axisLabel": {"show": False}},
         "yAxis": {**axis, "min": 0, "max": 1, "interval": 0.5, "name": "reward"},
         "series": [
-            {
-                "type": "scatter",
-                "symbolSize": 9,
-                "data": points,
-                "markLine": {**line, "data": [{"yAxis": story.threshold}]},
-            }
+            {"type": "scatter", "symbolSize": 9, "data": points, **({} if has_budget else fixed)},
+            *([moving] if has_budget else []),
         ],
     }

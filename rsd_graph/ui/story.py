@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsd_graph.budget import shift
 from rsd_graph.errors import ConfigurationError
 
 Event = Mapping[str, Any]
@@ -60,6 +61,14 @@ class Story:
     def threshold(self) -> float:
         """In [0, 1]."""
         return float(self.settings.get("threshold", 0.7))
+
+    def threshold_at(self, index: int) -> float:
+        """What the reward of the step with this index, counted from 0, is compared with: a budget moves it."""
+        budget = self.settings.get("budget")
+        if budget is None:
+            return self.threshold
+        moved = self.threshold + shift(float(budget), (card.author for card in self.cards[:index]))
+        return min(max(moved, 0.0), 1.0)
 
     @property
     def status(self) -> str:

@@ -153,6 +153,15 @@ def test_cards_show_rewards_beside_the_threshold() -> None:
     )
 
 
+def test_a_budget_moves_the_threshold_from_card_to_card() -> None:
+    """Down after the target's first step, as it did in the run; without a budget, it stays."""
+    problem = {"event": "problem", "problem": "2+2?", "settings": {"threshold": 0.6, "budget": 0.5}}
+    story = told([problem, *EVENTS[1:]])
+    assert [story.threshold_at(index) for index in range(3)] == pytest.approx([0.6, 0.5, 0.6])
+    assert told(EVENTS).threshold_at(1) == 0.6
+    assert told([problem, *[EVENTS[4]] * 40]).threshold_at(40) == 0
+
+
 def test_the_step_that_is_being_written_is_shown() -> None:
     story = told(EVENTS[:3])
     assert "the target writes" in growing_html(story, "target", "fo")
