@@ -77,6 +77,8 @@ class Run:
     source: Source = Source()
     threshold: float | None = None
     """What RSD compared rewards with, to keep all from there on; None of other strategies and weightings."""
+    epochs: int = 1
+    """How often each problem was to be solved. From 2 on, the ids in `solved` end in a slash and the epoch."""
 
     @property
     def strategy(self) -> str:
@@ -89,9 +91,18 @@ class Run:
         return self.models.get("draft"), self.models.get("target")
 
     @property
+    def problems(self) -> dict[str, list[Solved]]:
+        """The solutions of each problem: one for each epoch."""
+        found: dict[str, list[Solved]] = {}
+        for name, solved in self.solved.items():
+            found.setdefault(name.rpartition("/")[0] if self.epochs > 1 else name, []).append(solved)
+        return found
+
+    @property
     def accuracy(self) -> Interval:
-        """The share of right answers, with its Wilson interval."""
-        return wilson(sum(each.right for each in self.solved.values()), len(self.solved))
+        """The share of right answers, with its Wilson interval: that of the problems, however often each was solved."""
+        shares = [_share_right(each) for each in self.problems.values()]
+        return wilson(sum(shares), len(shares))
 
     @property
     def usage(self) -> Usage:
@@ -153,13 +164,10 @@ def against(run: Run, baseline: Run) -> Difference:
     Raises:
         ValueError: they share no problem.
     """
-    shared = sorted(run.solved.keys() & baseline.solved.keys())
-    right = mcnemar(
-        {each: run.solved[each].right for each in shared}, {each: baseline.solved[each].right for each in shared}
-    )
-    seconds = paired_difference(
-        [run.solved[each].seconds for each in shared], [baseline.solved[each].seconds for each in shared]
-    )
+    ours, theirs = run.problems, baseline.problems
+    shared = sorted(ours.keys() & theirs.keys())
+    right = mcnemar(*({each: _share_right(solved[each]) for each in shared} for solved in (ours, theirs)))
+    seconds = paired_difference(*([_seconds(solved[each]) for each in shared] for solved in (ours, theirs)))
     return Difference(right, seconds)
 
 
@@ -167,7 +175,7 @@ def baseline_of(run: Run, runs: Sequence[Run], name: str) -> Run | None:
     """The run of this name, or else of this strategy, on the same data and pair: None if it shares no problem."""
     there = [each for each in runs if (each.data, each.pair) == (run.data, run.pair)]
     named = [each for each in there if each.name == name] or [each for each in there if each.strategy == name]
-    if not named or named[0] is run or not named[0].solved.keys() & run.solved.keys():
+    if not named or named[0] is run or not named[0].problems.keys() & run.problems.keys():
         return None
     return named[0]
 
@@ -181,6 +189,14 @@ def labels(runs: Sequence[Run]) -> list[str]:
         told = [*(run.pair if several_pairs else ()), *([run.models.get("reward")] if len(rewards) > 1 else ())]
         found.append(f"{run.name} ({' + '.join(filter(None, told))})" if told else run.name)
     return found
+
+
+def _share_right(solutions: Sequence[Solved]) -> float:
+    return sum(each.right for each in solutions) / len(solutions)
+
+
+def _seconds(solutions: Sequence[Solved]) -> float:
+    return sum(each.seconds for each in solutions) / len(solutions)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

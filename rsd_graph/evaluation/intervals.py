@@ -21,11 +21,12 @@ class Interval:
     high: float
 
 
-def wilson(right: int, total: int, *, confidence: float = 0.95) -> Interval:
+def wilson(right: float, total: int, *, confidence: float = 0.95) -> Interval:
     """A share and its Wilson score interval (Wilson 1927), which stays in [0, 1] and holds for few problems too.
 
     Args:
-        right: How many are right.
+        right: How many are right. Of one that was solved several times, the share that is right counts: the interval is
+            then too wide rather than too narrow.
         total: How many there are, at least 1.
         confidence: In (0, 1).
 
@@ -49,23 +50,23 @@ class Paired:
     problems: int
     """Those that both have answered."""
     only_first: int
-    """Problems that the first alone has right."""
+    """Problems that the first alone has right, or has right more often."""
     only_second: int
-    """Problems that the second alone has right."""
+    """Problems that the second alone has right, or has right more often."""
+    difference: float
+    """Accuracy of the first less that of the second, in [-1, 1]."""
     p_value: float
     """Of the exact McNemar test: how likely a split at least as uneven is if both are equally good."""
 
-    @property
-    def difference(self) -> float:
-        """Accuracy of the first less that of the second, in [-1, 1]."""
-        return (self.only_first - self.only_second) / self.problems
 
-
-def mcnemar(first: Mapping[str, bool], second: Mapping[str, bool]) -> Paired:
+def mcnemar(first: Mapping[str, float], second: Mapping[str, float]) -> Paired:
     """Compare two strategies on the problems that both have answered, by the exact McNemar test (two-sided).
 
+    Solutions of the same problem are not independent. A problem that was solved several times therefore counts once,
+    for the strategy that has it right more often: the exact sign test, which is McNemar's if each was solved once.
+
     Args:
-        first: Whether each problem is right, by its id.
+        first: Whether each problem is right, or the share of its solutions that is, by its id.
         second: As `first`.
 
     Raises:
@@ -74,11 +75,12 @@ def mcnemar(first: Mapping[str, bool], second: Mapping[str, bool]) -> Paired:
     shared = first.keys() & second.keys()
     if not shared:
         raise ValueError("the two share no problem")
-    only_first = sum(first[each] and not second[each] for each in shared)
-    only_second = sum(second[each] and not first[each] for each in shared)
+    only_first = sum(first[each] > second[each] for each in shared)
+    only_second = sum(second[each] > first[each] for each in shared)
+    difference = math.fsum(first[each] - second[each] for each in shared) / len(shared)
     apart = only_first + only_second
     p_value = float(binomtest(only_first, apart, 0.5).pvalue) if apart else 1.0
-    return Paired(len(shared), only_first, only_second, p_value)
+    return Paired(len(shared), only_first, only_second, difference, p_value)
 
 
 def paired_difference(

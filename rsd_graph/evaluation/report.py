@@ -150,7 +150,7 @@ def _notes(runs: Sequence[Run], baseline: str) -> list[str]:
             notes.append(
                 f"{label} on {run.data} is compared with nothing: no run of {baseline} there, with the same models."
             )
-    by_data = {data: {frozenset(run.solved) for run in runs if run.data == data} for data in {run.data for run in runs}}
+    by_data = {data: {frozenset(run.problems) for run in runs if run.data == data} for data in {run.data for run in runs}}
     notes += [
         f"The runs on {data} did not solve the same problems: compare their accuracies by the differences alone."
         for data, solved in sorted(by_data.items())

@@ -80,9 +80,9 @@ def _run(log: EvalLog) -> Run | None:
     recorded = [(sample, sample.store[STORE]) for sample in log.samples or () if _counts(sample)]
     if not recorded:
         return None
-    several = len({sample.epoch for sample, _ in recorded}) > 1
+    epochs = log.eval.config.epochs or 1
     solved = {
-        f"{sample.id}/{sample.epoch}" if several else str(sample.id): _solved(sample, record)
+        f"{sample.id}/{sample.epoch}" if epochs > 1 else str(sample.id): _solved(sample, record)
         for sample, record in recorded
     }
     _, first = recorded[0]
@@ -101,6 +101,7 @@ def _run(log: EvalLog) -> Run | None:
         first["models"],
         source,
         _threshold(first),
+        epochs,
     )
 
 

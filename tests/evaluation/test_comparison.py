@@ -72,6 +72,22 @@ def test_runs_are_compared_on_shared_problems_alone() -> None:
     assert found.seconds.value == -4
 
 
+def test_epochs_of_a_problem_are_one_problem() -> None:
+    """Greedy epochs repeat each other: what is known of the problems is the same as after the first."""
+    twice = {f"{name}/{epoch}": each for name, each in RSD.solved.items() for epoch in (1, 2)}
+    repeated = replace(RSD, solved=twice, epochs=2)
+    assert repeated.accuracy.low == pytest.approx(RSD.accuracy.low)
+    assert against(repeated, TARGET) == against(RSD, TARGET)
+    assert baseline_of(repeated, [repeated, TARGET], "target") is TARGET
+    assert results([repeated]).rows == results([RSD]).rows
+
+
+def test_an_id_may_have_a_slash() -> None:
+    """Those of MATH do; without epochs, it belongs to the name."""
+    slashed = Run("math", "target", {"algebra/1": solved(True), "algebra/2": solved(False)}, PAIR)
+    assert list(slashed.problems) == ["algebra/1", "algebra/2"]
+
+
 def test_a_baseline_is_found_by_its_name_or_its_strategy() -> None:
     """The name counts first. It has the same data and models, and a problem in common."""
     short = Run("gsm8k", "target max_tokens=9", TARGET.solved, PAIR)

@@ -74,3 +74,14 @@ def test_measures_that_do_not_pair_are_refused() -> None:
         paired_difference([1.0], [1.0, 2.0])
     with pytest.raises(ValueError, match="in pairs"):
         paired_difference([], [])
+
+
+def test_solving_a_problem_again_makes_nothing_surer() -> None:
+    """Problems are the sample. Seven that each were solved four times are seven, and each is won by the better one."""
+    first = dict.fromkeys("abcdef", 0.75) | {"g": 0.5}
+    second = dict.fromkeys("abcdef", 0.25) | {"g": 0.5}
+    found = mcnemar(first, second)
+    assert (found.problems, found.only_first, found.only_second) == (7, 6, 0)
+    assert found.difference == pytest.approx(3 / 7)
+    assert found.p_value == pytest.approx(2 / 2**6)
+    assert wilson(2.5, 5).low < wilson(25, 50).low

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
@@ -125,6 +125,16 @@ def test_any_task_runs_on_a_pair(folder: Path) -> None:
 def test_epochs_have_seeds_of_their_own(folder: Path) -> None:
     log_of(folder, "epochs")
     assert len(json.loads((folder / "seeds.json").read_text())) == 2
+
+
+def test_a_log_of_the_first_epoch_alone_is_one_of_several(folder: Path, tmp_path: Path) -> None:
+    """A run that was killed early is merged with the one that finished it: both name their samples alike."""
+    log = log_of(folder, "epochs")
+    log.samples = [sample for sample in log.samples or () if sample.epoch == 1]
+    write_eval_log(log, str(tmp_path / "killed.eval"))
+    (whole,), (killed,) = read_runs([folder / "epochs"]), read_runs([tmp_path])
+    assert (list(killed.solved), list(whole.solved)) == (["1/1"], ["1/1", "1/2"])
+    assert list(whole.problems) == list(killed.problems) == ["1"]
 
 
 def test_speculation_is_asked_for_where_the_target_runs_here(tmp_path: Path) -> None:
