@@ -1,24 +1,31 @@
 """Several strategies on the same problems, in one eval set of inspect_ai: what `rsd bench` runs."""
 
 import difflib
+import inspect
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 from inspect_ai import Task, eval_set, task_with
-from inspect_ai.log import EvalLog
+from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.solver import Solver
 
 from rsd_graph.data.datasets import DATASETS
 from rsd_graph.errors import ConfigurationError, RSDError
 from rsd_graph.inspect.backends import fresh_for_each
+from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.solvers import SOLVERS
 from rsd_graph.inspect.tasks import TASKS, problems
+from rsd_graph.strategies.table import STRATEGIES
 
 ATTEMPTS = 2
 """How often inspect_ai goes on by itself with problems that failed; requests are retried before that."""
+MADE_WITH = "rsd made with"
+"""The key in the metadata of a log: of what the run was made, as a hash, because options may be secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,18 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
         display: How inspect_ai shows the progress.
 
     Raises:
-        ConfigurationError: there is no such data set, strategy or option; or the folder holds another set of runs.
+        ConfigurationError: there is no such data set, strategy or option; a strategy is there twice; or the folder
+            holds other runs, or the same with other models or settings.
         RSDError: problems are left that could not be solved.
     """
     solvers = [solver(strategy, bench.models) for strategy in bench.strategies]  # before anything is downloaded
-    tasks = [task_with(_task(bench), solver=each) for each in solvers]
+    made_with = [_made_with(strategy, bench) for strategy in bench.strategies]
+    _require_distinct(bench.strategies, made_with)
+    _require_same(logs, made_with)
+    tasks = [
+        task_with(_task(bench), solver=each, metadata={MADE_WITH: made})
+        for each, made in zip(solvers, made_with, strict=True)
+    ]
     try:
         with fresh_for_each():
             _, made = eval_set(
@@ -86,7 +100,16 @@ def solver(strategy: str, models: Mapping[str, str]) -> Solver:
     Raises:
         ConfigurationError: there is no such strategy or option, or a value is out of range; it is named.
     """
-    name, *said = shlex.split(strategy) or [""]
+    name, options = _parsed(strategy, models)
+    return SOLVERS[name](**options)
+
+
+def _parsed(strategy: str, models: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The name of a strategy, and its options with those that say which models."""
+    try:
+        name, *said = shlex.split(strategy) or [""]
+    except ValueError as error:  # a quote that nothing closes
+        raise ConfigurationError(f"cannot read the strategy {strategy!r}: {error}") from error
     if name not in SOLVERS:
         near = difflib.get_close_matches(name, SOLVERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(SOLVERS)}"
@@ -97,7 +120,44 @@ def solver(strategy: str, models: Mapping[str, str]) -> Solver:
         if not equals:
             raise ConfigurationError(f"{strategy!r}: {word!r} should be name=value, such as threshold=0.8")
         options[key.replace("-", "_")] = _value(value)
-    return SOLVERS[name](**options)
+    return name, options
+
+
+def _made_with(strategy: str, bench: Bench) -> str:
+    """A hash of what decides how the strategy solves the problems: data set, options, models and settings."""
+    name, options = _parsed(strategy, bench.models)
+    entry = STRATEGIES[name]
+    chosen = read_options(options, entry.make, entry.settings, speculates=entry.speculates)
+    own = inspect.signature(entry.make).bind(**chosen.own)
+    own.apply_defaults()
+    parts = [
+        name, bench.data, bench.file, own.arguments, chosen.settings.model_dump(mode="json", exclude_defaults=True),
+        chosen.config.model_dump(mode="json", exclude={"settings"}, exclude_defaults=True),
+    ]  # fmt: skip
+    return blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _require_distinct(strategies: Sequence[str], made_with: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for strategy, made in zip(strategies, made_with, strict=True):
+        if made in first:
+            raise ConfigurationError(f"{first[made]!r} and {strategy!r} are the same: leave one of them out")
+        first[made] = strategy
+
+
+def _require_same(logs: Path, made_with: Sequence[str]) -> None:
+    """Refuse to resume runs of something else: inspect_ai does not know what `rsd.toml` says."""
+    for file in sorted(logs.glob("*.eval")):
+        try:
+            log = read_eval_log(file, header_only=True)
+        except Exception:  # noqa: BLE001, S112  # cut when the process was killed: inspect_ai solves it again
+            continue
+        made = (log.eval.metadata or {}).get(MADE_WITH)
+        if made is not None and made not in made_with:
+            raise ConfigurationError(
+                f"{file} is of another data set, strategy, model or setting than those of this command and of "
+                "rsd.toml: go back to them, or choose another folder with --out"
+            )
 
 
 def _task(bench: Bench) -> Task:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
+from rsd_graph.inspect.bench import MADE_WITH
 from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
@@ -237,6 +238,9 @@ def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
         (["gsm8k", "-s", "rsd 0.8"], "'0.8' should be name=value"),
         (["gsm8k", "-s", "rsd treshold=0.8"], "did you mean 'threshold'"),
         (["gsm8k", "-s", "majority n=0"], "n must be a whole number from 1"),
+        (["gsm8k", "-s", "rsd 'threshold=0.8"], "No closing quotation"),
+        (["gsm8k", "-s", "rsd", "-s", "draft", "-s", "rsd threshold=.7"], "'rsd' and 'rsd threshold=.7' are the same"),
+        (["gsm8k", "-s", "beam", "-s", "beam width=4"], "'beam' and 'beam width=4' are the same"),
     ],
 )
 def test_a_wrong_bench_is_named_before_anything_runs(words: list[str], told: str, tmp_path: Path) -> None:
@@ -244,6 +248,17 @@ def test_a_wrong_bench_is_named_before_anything_runs(words: list[str], told: str
     assert run.exit_code == 1
     assert told in run.stderr.replace("\n", " ")
     assert not (tmp_path / "bench").exists()
+
+
+def test_a_bench_is_resumed_with_the_same_models_and_settings_alone(folder: Path, tmp_path: Path) -> None:
+    """inspect_ai knows the command, but not `rsd.toml`: half a run of one model would be finished by another."""
+    log = log_of(folder, "rsd")
+    log.eval.metadata = {MADE_WITH: "other settings"}
+    (tmp_path / "logs").mkdir()
+    write_eval_log(log, str(tmp_path / "logs" / "rsd.eval"))
+    run = rsd("bench", "gsm8k", "-s", "rsd", "--out", tmp_path)
+    assert run.exit_code == 1
+    assert "is of another data set, strategy, model or setting" in run.stderr.replace("\n", " ")
 
 
 def bench(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
