@@ -1,5 +1,6 @@
 """`rsd calibrate`."""
 
+from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -38,10 +39,9 @@ def calibrate(
         grid = {index / (thresholds - 1) for index in range(thresholds)} | recorded
         typer.echo(table(runs, sorted(grid)).markdown())
         if share is not None:
-            chosen = threshold_for(runs, share)
-            found = outlook(runs, chosen)
-            say(f"\nthreshold {chosen:.3f}: the target writes {found.share:.0%} of the steps")
+            # down: a threshold above a reward has the target write that step too
+            chosen = Decimal(str(threshold_for(runs, share))).quantize(Decimal("0.001"), ROUND_FLOOR)
+            found = outlook(runs, float(chosen))
+            say(f"\nthreshold {chosen}: the target writes {found.share:.0%} of the steps")
             if chosen < min(recorded):
-                say(
-                    f"it is below those that were recorded: check it with `rsd bench … -s 'rsd threshold={chosen:.2f}'`"
-                )
+                say(f"it is below those that were recorded: check it with `rsd bench … -s 'rsd threshold={chosen}'`")

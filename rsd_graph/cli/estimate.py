@@ -81,14 +81,16 @@ def _sizes(runs: "Sequence[Run]", draft: str | None, target: str | None, reward:
     from rsd_graph.errors import ConfigurationError
     from rsd_graph.evaluation.roofline import parameters
 
-    recorded = next((each.parameters for run in runs for each in run.solved.values() if each.parameters), None)
-    sizes: dict[str, float] = {} if recorded is None else asdict(recorded)
+    recorded = [asdict(each.parameters) for run in runs for each in run.solved.values() if each.parameters]
+    several = {role: {each[role] for each in recorded} for role in ("draft", "target", "reward")}
+    sizes: dict[str, float] = {role: found.pop() for role, found in several.items() if len(found) == 1}
     for role, size in (("draft", draft), ("target", target), ("reward", reward)):
         if size is not None:
             sizes[role] = 0.0 if role == "reward" and size.strip() == "0" else parameters(size)
     missing = [f"--{role}" for role in ("draft", "target", "reward") if role not in sizes]
     if missing:
-        raise ConfigurationError(f"the logs do not say how large the models are: pass {', '.join(missing)}")
+        unsaid = "are of models of several sizes" if recorded else "do not say how large the models are"
+        raise ConfigurationError(f"the logs {unsaid}: pass {', '.join(missing)}")
     return Parameters(**sizes)
 
 

@@ -18,7 +18,7 @@ def report(
     against: Annotated[
         str | None,
         typer.Option(
-            help="The run that the others are compared with, by the name that the table gives it.",
+            help="The run that the others are compared with: its name in the table, or its strategy alone.",
             show_default="target",
         ),
     ] = None,
@@ -49,7 +49,7 @@ def show_report(runs: "list[Run]", against: str | None, out: Path) -> None:
     from rsd_graph.evaluation.report import report
 
     names = list(dict.fromkeys(run.name for run in runs))
-    if against is not None and against not in names:
+    if against is not None and against not in {*names, *(run.strategy for run in runs)}:
         raise ConfigurationError(f"there is no run {against!r} to compare with; there are: {', '.join(names)}")
     made = report(runs, against or "target")
     typer.echo(made.markdown())

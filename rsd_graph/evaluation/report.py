@@ -25,8 +25,8 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 td.number { text-align: right; } th { background: var(--soft); }
 td.command { font-family: ui-monospace, monospace; font-size: .8rem; overflow-wrap: anywhere; min-width: 18rem; }
-svg { max-width: 100%; height: auto; } figure { margin: 1rem 0; } p.note { border-left: 3px solid; padding-left: 1rem; }
-@media print { body { margin: 0; max-width: none; font-size: 11px; } figure, tr { break-inside: avoid; } }
+svg { max-width: 100%; min-width: 36rem; height: auto; } figure { margin: 1rem 0; overflow-x: auto; } p.note { border-left: 3px solid; padding-left: 1rem; }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } svg { min-width: 0; } figure, tr { break-inside: avoid; } }
 """
 
 
@@ -150,7 +150,9 @@ def _notes(runs: Sequence[Run], baseline: str) -> list[str]:
             notes.append(
                 f"{label} on {run.data} is compared with nothing: no run of {baseline} there, with the same models."
             )
-    by_data = {data: {frozenset(run.problems) for run in runs if run.data == data} for data in {run.data for run in runs}}
+    by_data = {
+        data: {frozenset(run.problems) for run in runs if run.data == data} for data in {run.data for run in runs}
+    }
     notes += [
         f"The runs on {data} did not solve the same problems: compare their accuracies by the differences alone."
         for data, solved in sorted(by_data.items())

@@ -5,7 +5,8 @@ way: its answer is known. Where one decision changes, the steps after it are not
 many tokens they take is then assumed to stay as it is.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rsd_graph.costs import FLOPS_PER_PARAMETER
@@ -70,10 +71,13 @@ def outlook(runs: Sequence[Run], threshold: float) -> Outlook:
     }
     base = _nearest(runs, threshold)
     changed = {name: _at(solved, threshold) for name, solved in base.solved.items()}
-    steps = [step for solved in changed.values() for step in solved.steps]
-    share = sum(step.author == "target" for step in steps) / len(steps) if steps else 0.0
     return Outlook(
-        threshold, share, _flops(replace(base, solved=changed)), len(problems), len(known), sum(known.values())
+        threshold,
+        _shares(base)(threshold),
+        _flops(replace(base, solved=changed)),
+        len(problems),
+        len(known),
+        sum(known.values()),
     )
 
 
@@ -90,8 +94,9 @@ def threshold_for(runs: Sequence[Run], share: float) -> float:
     rewards = sorted({reward for run in runs for reward in _rewards(run)})
     if not rewards:
         raise ConfigurationError("no step in these logs was scored")
+    shares = {run.threshold: _shares(run) for run in runs}
     candidates = [0.0, *rewards, 1.0]
-    return max(each for each in candidates if each == 0 or outlook(runs, each).share <= share)
+    return max(each for each in candidates if each == 0 or shares[_nearest(runs, each).threshold](each) <= share)
 
 
 def table(runs: Sequence[Run], thresholds: Sequence[float]) -> Table:
@@ -133,6 +138,14 @@ def _flops(run: Run) -> float | None:
 
 def _rewards(run: Run) -> list[float]:
     return [step.reward for solved in run.solved.values() for step in solved.steps if step.reward is not None]
+
+
+def _shares(run: Run) -> Callable[[float], float]:
+    """The share of steps that the target writes, by the threshold; steps that were not scored stay as they are."""
+    steps = [step for solved in run.solved.values() for step in solved.steps]
+    unscored = sum(step.reward is None and step.author == "target" for step in steps)
+    rewards = sorted(_rewards(run))
+    return lambda threshold: (unscored + bisect_left(rewards, threshold)) / len(steps) if steps else 0.0
 
 
 def _decided_so(solved: Solved, threshold: float) -> bool:

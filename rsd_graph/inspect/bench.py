@@ -1,8 +1,10 @@
 """Several strategies on the same problems, in one eval set of inspect_ai: what `rsd bench` runs."""
 
+import ast
 import difflib
 import inspect
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,8 +190,14 @@ def _require_whole(logs: Sequence[EvalLog]) -> None:
         wrong = log.error.message if log.error else log.status
         solved = sum(1 for sample in log.samples or () if sample.error is None)
         solver_name = log.plan.steps[0].solver if log.plan.steps else log.eval.solver
-        raise RSDError(f"{log.eval.task}, {solver_name}: {solved} problems are solved, then: {wrong.strip():.500}")
+        raise RSDError(f"{log.eval.task}, {solver_name}: {solved} problems are solved, then: {_plain(wrong):.500}")
 
 
-def _plain(text: str) -> str:
-    return text.replace("[bold]", "").replace("[/bold]", "")
+def _plain(message: str) -> str:
+    """What inspect_ai says, without its markup, and without the name of the exception that it quotes."""
+    quoted = re.fullmatch(r"\w+\((['\"].*)\)", message.strip(), re.DOTALL)
+    try:
+        text = str(ast.literal_eval(quoted[1])) if quoted else message
+    except (SyntaxError, ValueError):  # several arguments, or ones that are no literals
+        text = message
+    return text.replace("[bold]", "").replace("[/bold]", "").strip()

@@ -63,7 +63,8 @@ def _files(path: Path) -> Iterator[Path]:
     # an eval set keeps notes of its own beside its logs; they are not named as logs are
     files = sorted([*path.glob("*.eval"), *(file for file in path.glob("*.json") if file.name[:4].isdigit())])
     if not files:
-        raise ConfigurationError(f"{path} holds no log")
+        below = f"; did you mean {path / 'logs'}?" if (path / "logs").is_dir() else ""
+        raise ConfigurationError(f"{path} holds no log{below}")
     yield from files
 
 
@@ -71,8 +72,9 @@ def _read(file: Path) -> EvalLog:
     try:
         return read_eval_log(file)
     except Exception as error:  # a damaged log fails in many ways: zip, JSON, validation
+        said, *_ = str(error).splitlines() or [type(error).__name__]
         raise ConfigurationError(
-            f"cannot read the log {file}: {error!s:.300}; a run that was killed is mended by `inspect log recover`"
+            f"cannot read the log {file}: {said:.300}; if its run was killed, `inspect log recover` may mend it"
         ) from error
 
 
@@ -141,6 +143,8 @@ def _name(record: Mapping[str, Any], passed: Mapping[str, Any]) -> str:
         said = {**{name: settings[name] for name in told.get(settings["weighting"], ())}, **said}
         if settings["weighting"] != "step":
             said["weighting"] = settings["weighting"]
+        if settings.get("budget") is not None:
+            said["budget"] = settings["budget"]
     return " ".join([record["strategy"], *(f"{name}={value}" for name, value in said.items())])
 
 

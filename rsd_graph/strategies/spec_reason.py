@@ -46,4 +46,4 @@ def decided_by(threshold: int = THRESHOLD) -> Mapping[str, Any]:
     """The fields of `RSDSettings` that this threshold stands for."""
     if isinstance(threshold, bool) or not isinstance(threshold, int) or not 0 <= threshold <= HIGHEST:
         raise ConfigurationError(f"threshold must be a rating, a whole number from 0 to {HIGHEST}, got {threshold!r}")
-    return {"threshold": threshold / HIGHEST, "weighting": "step"}
+    return {"threshold": threshold / HIGHEST, "weighting": "step", "budget": None}

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.inspect.bench import MADE_WITH
+from rsd_graph.inspect.bench import MADE_WITH, _plain
 from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
@@ -178,7 +179,8 @@ def rsd(*words: object) -> Result:
 
 def test_logs_are_compared(folder: Path, tmp_path: Path) -> None:
     """`rsd report` pairs the runs of a data set problem by problem, and writes a page, tables and plots."""
-    run = rsd("report", *(folder / name for name in ("draft", "target", "rsd")), "--out", tmp_path / "made")
+    logs = [folder / name for name in ("draft", "target", "rsd")]
+    run = rsd("report", *logs, "--against", "target", "--out", tmp_path / "made")
     assert run.exit_code == 0, run.output
     assert "| gsm8k | rsd threshold=0.8 | 2 | 0.5 |" in run.stdout
     assert "| gsm8k | draft threshold=0.8 | 2 | 1 | 1 | 0 | 1 |" in run.stdout  # each is right where the other is wrong
@@ -202,6 +204,49 @@ def test_times_on_other_hardware_are_predicted(folder: Path) -> None:
     assert "dollars" in run.stdout
 
 
+def changed_log(folder: Path, made: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """The log of RSD with other records."""
+    log = log_of(folder, "rsd")
+    for sample in log.samples or ():
+        change(sample.store["rsd"])
+    write_eval_log(log, str(made))
+    return made
+
+
+def test_models_of_several_sizes_have_no_size(folder: Path, tmp_path: Path) -> None:
+    """Those of the first run are not those of the others: the user says which are meant."""
+
+    def sized(target: float) -> Callable[[dict[str, Any]], object]:
+        sizes = {"draft": 1e9, "target": target, "reward": 0.0}
+        return lambda record: record.update(parameters=sizes, models={**record["models"], "target": str(target)})
+
+    logs = [changed_log(folder, tmp_path / f"{target}.eval", sized(target)) for target in (7e9, 72e9)]
+    assert rsd("estimate", logs[0]).exit_code == 0
+    run = rsd("estimate", *logs)
+    assert "the logs are of models of several sizes: pass --target" in run.stderr.replace("\n", " ")
+    assert rsd("estimate", *logs, "--target", "72b").exit_code == 0
+
+
+def test_a_run_on_a_budget_says_so(folder: Path, tmp_path: Path) -> None:
+    """Wherever the budget was set: its threshold alone would be taken for the one that decided."""
+    budget = changed_log(folder, tmp_path / "x.eval", lambda record: record["settings"].update(budget=0.3))
+    (run,) = read_runs([budget])
+    assert (run.name, run.threshold) == ("rsd threshold=0.8 budget=0.3", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "plain"),
+    [
+        ('ModelError("no answer: isn\'t it running?")', "no answer: isn't it running?"),
+        ("OSError(28, 'No space left on device')", "OSError(28, 'No space left on device')"),
+        ("[bold]ERROR[/bold]: not distinct\n", "ERROR: not distinct"),
+        ("stopped (early)", "stopped (early)"),
+    ],
+)
+def test_what_inspect_says_is_told_plainly(said: str, plain: str) -> None:
+    assert _plain(said) == plain
+
+
 def test_a_threshold_is_chosen_from_recorded_rewards(folder: Path) -> None:
     """Half of the scripted steps have the reward 0.2, and half 0.9."""
     run = rsd("calibrate", folder / "rsd", "--share", "0.5", "--thresholds", "3")
@@ -218,12 +263,15 @@ def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
     (whole,) = (folder / "rsd").glob("*.eval")
     cut = tmp_path / "cut.eval"
     cut.write_bytes(whole.read_bytes()[:2000])
+    nested = tmp_path / "bench"
+    (nested / "logs").mkdir(parents=True)
     for words, message in (
         ([cut], "cannot read the log"),
         ([whole, folder / "again"], "are two evaluations of rsd threshold=0.8"),
         ([folder / "model"], "there is no finished sample of a strategy"),
         ([tmp_path / "none.eval"], "there is no "),
         ([whole, "--against", "targte"], "there is no run 'targte' to compare with; there are: rsd threshold=0.8"),
+        ([nested], f"holds no log; did you mean {nested / 'logs'}?"),
     ):
         run = rsd("report", *words, "--out", tmp_path / "made")
         assert run.exit_code == 1

@@ -122,5 +122,5 @@ def test_a_threshold_that_is_no_rating_is_named(threshold: Any) -> None:
 
 def test_the_settings_that_a_threshold_stands_for() -> None:
     """What the log shows rewards against."""
-    assert decided_by(9) == {"threshold": 1.0, "weighting": "step"}
+    assert decided_by(9) == {"threshold": 1.0, "weighting": "step", "budget": None}
     assert decided_by() == decided_by(7)
