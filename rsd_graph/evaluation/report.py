@@ -25,8 +25,10 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 td.number { text-align: right; } th { background: var(--soft); }
 td.command { font-family: ui-monospace, monospace; font-size: .8rem; overflow-wrap: anywhere; min-width: 18rem; }
-svg { max-width: 100%; min-width: 36rem; height: auto; } figure { margin: 1rem 0; overflow-x: auto; } p.note { border-left: 3px solid; padding-left: 1rem; }
-@media print { body { margin: 0; max-width: none; font-size: 11px; } svg { min-width: 0; } figure, tr { break-inside: avoid; } }
+svg { max-width: 100%; min-width: 36rem; height: auto; } figure { margin: 1rem 0; overflow-x: auto; }
+p.note { border-left: 3px solid; padding-left: 1rem; }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } svg { min-width: 0; }
+  figure, tr { break-inside: avoid; } }
 """
 
 
