@@ -25,8 +25,8 @@ def calibrate(
 ) -> None:
     """Choose a threshold from recorded rewards: what each would cost, and what is known of its accuracy.
 
-    One run of RSD is enough; runs at several thresholds narrow the accuracy. With --share, names the threshold at which
-    the target writes that share of the steps.
+    One run of RSD is enough; runs at several thresholds narrow the accuracy. With --share, names the highest
+    threshold at which the target writes no more than that share of the steps.
 
     Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """

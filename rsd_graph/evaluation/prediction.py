@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rsd_graph.costs import Parameters
+from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.comparison import Run, Solved, labels
 from rsd_graph.evaluation.roofline import Hardware, Roofline, Speed
 from rsd_graph.evaluation.tables import Cell, Table
@@ -50,9 +51,12 @@ def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: 
     """What each run would take, and how long beside the target alone.
 
     Args:
-        runs: Those whose calls are not known from what they record are left out.
+        runs: At least one whose calls are known from what it records, as those of `PREDICTED` are; others are left out.
         speeds: By the name of the hardware.
         measured: Whether the runs were made on that hardware, so that their own seconds check the prediction.
+
+    Raises:
+        ConfigurationError: no run's calls are known.
     """
     columns = ["hardware", "data", "strategy", "seconds a problem", "target alone = 1"]
     if any(each.price is not None for each in speeds.values()):
@@ -71,6 +75,8 @@ def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: 
             if measured:
                 row += [run.seconds, f"{seconds / run.seconds - 1:+.0%}"]
             rows.append(row)
+    if not rows:
+        raise ConfigurationError(f"times can be predicted of runs of {', '.join(PREDICTED)}; there is none")
     return Table(
         "Predicted times",
         "By the roofline model: each call takes the longer of moving the weights and computing; the steps are those "

@@ -11,7 +11,7 @@ from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation import tables, thresholds
 from rsd_graph.evaluation.comparison import Run, baseline_of, labels
 from rsd_graph.evaluation.plots import accuracy_against, over_positions
-from rsd_graph.evaluation.prediction import predictions, rooflines
+from rsd_graph.evaluation.prediction import PREDICTED, predictions, rooflines
 from rsd_graph.evaluation.roofline import HARDWARE
 from rsd_graph.evaluation.tables import Table
 from rsd_graph.evaluation.thresholds import comparable
@@ -137,7 +137,7 @@ def _thresholds(runs: Sequence[Run]) -> dict[str, Table]:
 def _predicted(runs: Sequence[Run]) -> dict[str, Table]:
     """The times on all known hardware, if the models' sizes are known, and are those of all runs."""
     sizes = {each.parameters for run in runs for each in run.solved.values()}
-    if len(sizes) != 1 or (known := sizes.pop()) is None:
+    if len(sizes) != 1 or (known := sizes.pop()) is None or all(run.strategy not in PREDICTED for run in runs):
         return {}
     return {"predicted": predictions(runs, {name: rooflines(known, on) for name, on in HARDWARE.items()})}
 

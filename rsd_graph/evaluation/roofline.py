@@ -58,7 +58,7 @@ def hardware(name: str) -> Hardware:
     Raises:
         ConfigurationError: there is none.
     """
-    found = re.fullmatch(r"(?:(\d+)x)?(\w+)", name.lower())
+    found = re.fullmatch(r"(?:(\d{1,6})x)?(\w+)", name.lower())
     if found is None or found[2] not in HARDWARE or found[1] == "0":
         raise ConfigurationError(
             f"there is no hardware {name!r}: choose this, {', '.join(HARDWARE)}, or such as 4xh100"
@@ -75,7 +75,7 @@ def parameters(text: str) -> float:
     Raises:
         ConfigurationError: it says none.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([bm]?)", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([bm]?)", text.strip().lower())
     if found is None or not float(found[1]):
         raise ConfigurationError(f"{text!r} is no size of a model: expected such as 7b, 0.5b or 350m")
     return float(found[1]) * {"b": 1e9, "m": 1e6, "": 1.0}[found[2]]

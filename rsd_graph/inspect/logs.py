@@ -29,13 +29,13 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
         paths: Logs, or folders of them.
 
     Raises:
-        ConfigurationError: a log cannot be read, no log holds a run of a strategy, or two evaluations are of the same
-            one; the logs are named.
+        ConfigurationError: a log cannot be read, or holds records of another version; no log holds a run of a strategy;
+            or two evaluations are of the same one. The logs are named.
     """
     logs = sorted((_read(file) for path in paths for file in _files(path)), key=lambda log: log.eval.created)
     runs: dict[tuple[object, ...], tuple[str, Run]] = {}
     for log in logs:
-        run = _run(log)
+        run = _run_of(log)
         if run is None:
             continue
         key = (run.data, run.name, *run.models.values())
@@ -76,6 +76,21 @@ def _read(file: Path) -> EvalLog:
         raise ConfigurationError(
             f"cannot read the log {file}: {said:.300}; if its run was killed, `inspect log recover` may mend it"
         ) from error
+
+
+def _run_of(log: EvalLog) -> Run | None:
+    """The run in the log; None if it holds no finished sample of a strategy."""
+    try:
+        run = _run(log)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"the log {log.location} does not hold what this version of the package records ({error!r:.200}): leave it out"
+        ) from error
+    if run is not None and run.strategy not in STRATEGIES:
+        raise ConfigurationError(
+            f"the log {log.location} is of {run.strategy!r}, no strategy of this package: leave it out"
+        )
+    return run
 
 
 def _run(log: EvalLog) -> Run | None:

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation.comparison import RecordedStep, Run, Solved
 from rsd_graph.evaluation.prediction import Speeds, predict, predictions, rooflines, target_alone
+from rsd_graph.evaluation.report import report
 from rsd_graph.evaluation.roofline import HARDWARE, Roofline, hardware, parameters
 from rsd_graph.state import TokenUsage, Usage
 
@@ -66,6 +69,17 @@ def test_other_strategies_write_whole_solutions() -> None:
     assert predict(Run("d", "beam width=4", solved), speeds) is None
 
 
+def test_an_empty_prediction_is_none() -> None:
+    """Where no run's calls are known, the user learns of which they are."""
+    beam = Run("d", "beam width=4", RSD.solved)
+    speeds = {"h100": rooflines(Parameters(1e9, 7e9), H100)}
+    assert [row[2] for row in predictions([beam, RSD], speeds).rows] == ["rsd threshold=0.5"]
+    with pytest.raises(ConfigurationError, match="of runs of draft, target, rsd"):
+        predictions([beam], speeds)
+    sized = {"1": replace(RSD.solved["1"], parameters=Parameters(1e9, 7e9))}
+    assert "predicted" not in report([Run("d", "beam width=4", sized)], "target").tables
+
+
 def test_writing_moves_the_weights_and_reading_computes() -> None:
     """One token takes as long as the weights take to pass; a long prompt, as long as its operations."""
     model = Roofline(7e9, H100)
@@ -94,10 +108,10 @@ def test_hardware_and_sizes_are_read() -> None:
         350e6,
         1000,
     )
-    for name in ("h1000", "0xh100", "4x", ""):
+    for name in ("h1000", "0xh100", "4x", "", "9" * 400 + "xh100"):
         with pytest.raises(ConfigurationError, match="there is no hardware"):
             hardware(name)
-    for size in ("b", "-7b", "0b", "seven"):
+    for size in ("b", "-7b", "0b", "seven", "9" * 400):
         with pytest.raises(ConfigurationError, match="is no size of a model"):
             parameters(size)
 

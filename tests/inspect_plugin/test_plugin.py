@@ -263,6 +263,8 @@ def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
     (whole,) = (folder / "rsd").glob("*.eval")
     cut = tmp_path / "cut.eval"
     cut.write_bytes(whole.read_bytes()[:2000])
+    old = changed_log(folder, tmp_path / "old.eval", lambda record: record.pop("usage"))
+    other = changed_log(folder, tmp_path / "other.eval", lambda record: record.update(strategy="guess"))
     nested = tmp_path / "bench"
     (nested / "logs").mkdir(parents=True)
     for words, message in (
@@ -271,6 +273,8 @@ def test_logs_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None:
         ([folder / "model"], "there is no finished sample of a strategy"),
         ([tmp_path / "none.eval"], "there is no "),
         ([whole, "--against", "targte"], "there is no run 'targte' to compare with; there are: rsd threshold=0.8"),
+        ([old], "does not hold what this version of the package records (KeyError('usage'))"),
+        ([other], "is of 'guess', no strategy of this package"),
         ([nested], f"holds no log; did you mean {nested / 'logs'}?"),
     ):
         run = rsd("report", *words, "--out", tmp_path / "made")
