@@ -190,14 +190,15 @@ def _require_whole(logs: Sequence[EvalLog]) -> None:
         wrong = log.error.message if log.error else log.status
         solved = sum(1 for sample in log.samples or () if sample.error is None)
         solver_name = log.plan.steps[0].solver if log.plan.steps else log.eval.solver
-        raise RSDError(f"{log.eval.task}, {solver_name}: {solved} problems are solved, then: {_plain(wrong):.500}")
+        run = f"{log.eval.task}, {solver_name}" if solver_name else log.eval.task
+        raise RSDError(f"{run}: {solved} problems are solved, then: {_plain(wrong):.500}")
 
 
 def _plain(message: str) -> str:
-    """What inspect_ai says, without its markup, and without the name of the exception that it quotes."""
-    quoted = re.fullmatch(r"\w+\((['\"].*)\)", message.strip(), re.DOTALL)
+    """What inspect_ai says, without its markup; of an exception that it quotes, the text, which stands last."""
+    quoted = re.fullmatch(r"\w+\((.+)\)", message.strip(), re.DOTALL)
     try:
-        text = str(ast.literal_eval(quoted[1])) if quoted else message
-    except (SyntaxError, ValueError):  # several arguments, or ones that are no literals
+        text = str(ast.literal_eval(f"({quoted[1]},)")[-1]) if quoted else message
+    except (SyntaxError, ValueError):  # what it quotes is no literal
         text = message
     return text.replace("[bold]", "").replace("[/bold]", "").strip()

@@ -83,13 +83,11 @@ def _run_of(log: EvalLog) -> Run | None:
     try:
         run = _run(log)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigurationError(
-            f"the log {log.location} does not hold what this version of the package records ({error!r:.200}): leave it out"
-        ) from error
+        wrong = f"does not hold what this version of the package records ({error!r:.200})"
+        raise ConfigurationError(f"the log {log.location} {wrong}: leave it out") from error
     if run is not None and run.strategy not in STRATEGIES:
-        raise ConfigurationError(
-            f"the log {log.location} is of {run.strategy!r}, no strategy of this package: leave it out"
-        )
+        wrong = f"is of {run.strategy!r}, no strategy of this package"
+        raise ConfigurationError(f"the log {log.location} {wrong}: leave it out")
     return run
 
 

@@ -238,7 +238,8 @@ def test_a_run_on_a_budget_says_so(folder: Path, tmp_path: Path) -> None:
     ("said", "plain"),
     [
         ('ModelError("no answer: isn\'t it running?")', "no answer: isn't it running?"),
-        ("OSError(28, 'No space left on device')", "OSError(28, 'No space left on device')"),
+        ("OSError(28, 'No space left on device')", "No space left on device"),
+        ("KeyError(<object>)", "KeyError(<object>)"),
         ("[bold]ERROR[/bold]: not distinct\n", "ERROR: not distinct"),
         ("stopped (early)", "stopped (early)"),
     ],
