@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inspect_ai import Task, eval_set, task_with
-from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.log import EvalLog, read_eval_log, read_eval_log_sample_summaries
 from inspect_ai.solver import Solver
 
 from rsd_graph.data.datasets import DATASETS
@@ -148,14 +148,18 @@ def _require_distinct(strategies: Sequence[str], made_with: Sequence[str]) -> No
 
 
 def _require_same(logs: Path, made_with: Sequence[str]) -> None:
-    """Refuse to resume runs of something else: inspect_ai does not know what `rsd.toml` says."""
+    """Refuse to resume runs of something else: inspect_ai does not know what `rsd.toml` says.
+
+    A run that has solved nothing may be repeated with other models: perhaps they were what was wrong.
+    """
     for file in sorted(logs.glob("*.eval")):
         try:
             log = read_eval_log(file, header_only=True)
+            solved = any(each.error is None for each in read_eval_log_sample_summaries(file))
         except Exception:  # noqa: BLE001, S112  # cut when the process was killed: inspect_ai solves it again
             continue
         made = (log.eval.metadata or {}).get(MADE_WITH)
-        if made is not None and made not in made_with:
+        if solved and made is not None and made not in made_with:
             raise ConfigurationError(
                 f"{file} is of another data set, strategy, model or setting than those of this command and of "
                 "rsd.toml: go back to them, or choose another folder with --out"

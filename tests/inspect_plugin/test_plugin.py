@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inspect_ai._util.error import EvalError
 from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.inspect.bench import MADE_WITH, _plain
+from rsd_graph.inspect.bench import MADE_WITH, _plain, _require_same
 from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
@@ -312,6 +313,10 @@ def test_a_bench_is_resumed_with_the_same_models_and_settings_alone(folder: Path
     run = rsd("bench", "gsm8k", "-s", "rsd", "--out", tmp_path)
     assert run.exit_code == 1
     assert "is of another data set, strategy, model or setting" in run.stderr.replace("\n", " ")
+    for sample in log.samples or ():
+        sample.error = EvalError(message="no answer", traceback="", traceback_ansi="")
+    write_eval_log(log, str(tmp_path / "logs" / "rsd.eval"))
+    _require_same(tmp_path / "logs", ["these"])  # nothing was solved: the models may have been what was wrong
 
 
 def bench(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
