@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inspect_ai._util.error import EvalError
-from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
+from inspect_ai.log import EvalError, EvalLog, read_eval_log, write_eval_log
 from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
