@@ -25,6 +25,7 @@ def _llama(name: str, parameters: float) -> dict[str, Any]:
 
 PRESETS: dict[str, Tables] = {
     "qwen2.5-math-7b": {"draft": _math("1.5B", 1.54e9), "target": _math("7B", 7.6e9), "reward": SKYWORK_SMALL},
+    "qwen2.5-math-7b-skywork-7b": {"draft": _math("1.5B", 1.54e9), "target": _math("7B", 7.6e9), "reward": SKYWORK},
     "qwen2.5-math-7b-qwen-prm": {"draft": _math("1.5B", 1.54e9), "target": _math("7B", 7.6e9), "reward": QWEN_PRM},
     "qwen2.5-math-72b": {"draft": _math("7B", 7.6e9), "target": _math("72B", 72.7e9), "reward": SKYWORK},
     "qwen2.5-math-72b-qwen-prm": {"draft": _math("7B", 7.6e9), "target": _math("72B", 72.7e9), "reward": QWEN_PRM},

@@ -8,6 +8,7 @@ import typer
 from rsd_graph.cli import (
     bench,
     calibrate,
+    check_data,
     estimate,
     evaluate_reward,
     export_reward,
@@ -54,6 +55,7 @@ for command in (
     ui.ui,
     train_reward.train_reward,
     bench.bench,
+    check_data.check_data,
     report.report,
     estimate.estimate,
     calibrate.calibrate,

@@ -1,7 +1,7 @@
 """Whether an answer is the reference: as mathematics, as one of several choices, or within a tolerance."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rsd_graph.answers import extract_answer, same_answer
 from rsd_graph.data.choices import LETTERS
@@ -36,13 +36,15 @@ def grades(problem: Problem, response: str) -> bool:
     return is_right(extract_answer(response), problem.answer, choices=problem.choices, tolerance=problem.tolerance)
 
 
-def wrongly_graded(problems: Sequence[Problem]) -> list[tuple[Problem, str | None]]:
-    """The problems whose own reference solution does not grade as right, with the answer that was found in it."""
-    return [
-        (problem, extract_answer(problem.reference_solution))
-        for problem in problems
-        if not grades(problem, problem.reference_solution)
-    ]
+def wrongly_graded(problems: Iterable[Problem]) -> Iterator[tuple[Problem, str | None]]:
+    """The problems whose own reference solution does not grade as right, each as soon as it is found.
+
+    Yields:
+        The problem, and the answer that was found in its solution; None if none was found.
+    """
+    for problem in problems:
+        if not grades(problem, problem.reference_solution):
+            yield problem, extract_answer(problem.reference_solution)
 
 
 def _chosen(answer: str, choices: Sequence[str]) -> str | None:

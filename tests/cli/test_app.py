@@ -31,6 +31,7 @@ OPTIONS = {
         "data", "--strategy", "--data", "--limit", "--epochs", "--in-flight", "--out", "--against", "--draft",
         "--target", "--reward", "--preset", "--config",
     },
+    "check-data": {"data", "--data", "--seed", "--skip-broken"},
     "report": {"logs", "--against", "--out"},
     "calibrate": {"logs", "--share", "--thresholds"},
     "estimate": {

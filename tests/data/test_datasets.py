@@ -38,7 +38,7 @@ def test_a_publishers_file_loads_whole(file: Path) -> None:
     """Every line; and its own solutions grade as right: the first 200 of a long file."""
     problems = load_problems(str(file))
     assert len(problems) == sum(bool(line.strip()) for line in file.read_text().splitlines())
-    assert wrongly_graded(problems[:200]) == []
+    assert list(wrongly_graded(problems[:200])) == []
 
 
 @pytest.mark.parametrize("name", ROWS)
