@@ -1,5 +1,6 @@
 """RSD as a model of inspect_ai: any task runs on a pair, with `--model rsd/embedded` or `--model rsd/rsd.toml`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, modelapi
@@ -16,6 +17,8 @@ from rsd_graph.settings import RSDSettings, with_fields
 from rsd_graph.strategies.rsd import run
 
 KINDS: dict[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+READ = ("text", "reasoning")
+"""Parts of a message: what an earlier answer thought is left out, as chat templates leave it out."""
 SAMPLING = ("max_tokens", "temperature", "top_p", "seed")
 """Fields of inspect_ai's `GenerateConfig` that `RSDSettings` has too."""
 
@@ -31,7 +34,8 @@ class RSDModel(ModelAPI):
         api_key: Not used: keys stand in the settings file.
         config: How to generate; its temperature, top-p, seed and token limit apply to the run.
         model_args: `draft`, `target`, `reward` and `preset` as on the command line of `rsd`, and fields of
-            `RSDSettings`: `-M threshold=0.8`.
+            `RSDSettings`: `-M threshold=0.8`. A task says itself how to answer, so that without a `system_prompt`
+            there, or in the settings file, RSD adds none.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class RSDModel(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         file = {"config": model_name} if model_name.endswith(".toml") else {}
-        self._chosen = read_options({**model_args, **file})
+        self._chosen = read_options({**model_args, **file}, defaults={"system_prompt": ""})  # the task has its own
 
     async def generate(
         self,
@@ -56,13 +60,15 @@ class RSDModel(ModelAPI):
         """Have the graph answer the last message, of the user.
 
         Raises:
-            ConfigurationError: there are tools, or the conversation does not end with the user.
+            ConfigurationError: RSD cannot do justice to what is asked: tools, content that is no text, several choices;
+                or the conversation does not end with the user.
             RSDError: a model or the reward could not answer.
         """
         if tools:
             raise ConfigurationError("RSD calls no tools: choose a task without them")
-        if not input or input[-1].role != "user":
-            raise ConfigurationError("the conversation must end with a message of the user, which is the problem")
+        if (config.num_choices or 1) > 1:
+            raise ConfigurationError("RSD writes one answer at a time: ask for more by epochs, rather than num_choices")
+        _require_text(input)
         models = await opened(self._chosen.config)
         settings = _sampled(self._chosen.settings, config)
         messages = [KINDS[each.role](each.text) for each in input]
@@ -75,6 +81,21 @@ class RSDModel(ModelAPI):
         usage = solved["usage"]
         output.usage = model_usage(usage.draft + usage.target + usage.reward)
         return output
+
+
+def _require_text(conversation: Sequence[ChatMessage]) -> None:
+    if not conversation or conversation[-1].role != "user":
+        raise ConfigurationError("the conversation must end with a message of the user, which is the problem")
+    for message in conversation:
+        if message.role not in KINDS:
+            raise ConfigurationError(
+                f"RSD calls no tools, and the conversation has a message of the role {message.role}"
+            )
+        for part in () if isinstance(message.content, str) else message.content:
+            if part.type not in READ:  # an answer without it would be graded as if the model had seen it
+                raise ConfigurationError(
+                    f"RSD reads text alone, and the {message.role}'s message has a part of type {part.type}"
+                )
 
 
 def _sampled(settings: RSDSettings, config: GenerateConfig) -> RSDSettings:
