@@ -51,12 +51,12 @@ class Row:
 
 
 ROWS = {
-    "7b": Row("Qwen2.5-Math-7B alone", "qwen2.5-math-7b", "target", (83.2, 95.7, 66.8, 41.2, 32.8, 71.8)),
+    "7b": Row("Qwen2.5-Math-7B-Instruct alone", "qwen2.5-math-7b", "target", (83.2, 95.7, 66.8, 41.2, 32.8, 71.8)),
     "rsd-7b": Row("RSD 1.5B / 7B / Skywork-1.5B", "qwen2.5-math-7b", RSD, (82.6, 94.5, 68.8, 39.6, 38.4, 71.4)),
     "rsd-7b-skywork-7b": Row(
         "RSD 1.5B / 7B / Skywork-7B", "qwen2.5-math-7b-skywork-7b", RSD, (84.6, 95.5, 68.3, 42.1, 33.8, 72.3)
     ),
-    "72b": Row("Qwen2.5-Math-72B alone", "qwen2.5-math-72b", "target", (85.6, 95.8, 73.0, 48.4, 42.4, 85.8)),
+    "72b": Row("Qwen2.5-Math-72B-Instruct alone", "qwen2.5-math-72b", "target", (85.6, 95.8, 73.0, 48.4, 42.4, 85.8)),
     "rsd-72b": Row("RSD 7B / 72B / Skywork-7B", "qwen2.5-math-72b", RSD, (88.0, 96.7, 74.0, 49.9, 42.9, 84.4)),
 }
 
@@ -105,7 +105,7 @@ def parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="rows, and what must be served for them:\n"
-        + "\n".join(f"  {name:<18} {row.title:<29} rsd serve --preset {row.preset}" for name, row in ROWS.items()),
+        + "\n".join(f"  {name:<18} {row.title:<31} rsd serve --preset {row.preset}" for name, row in ROWS.items()),
     )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="rows to run (default: all)")
     parser.add_argument("--data", nargs="+", choices=SETS, default=list(SETS), help="data sets (default: all)")

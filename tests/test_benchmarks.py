@@ -1,13 +1,21 @@
 import asyncio
 import json
+import re
 import runpy
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from rsd_graph import Generation, TokenUsage, create_rsd_graph
+from rsd_graph import Generation, TokenUsage, Usage, create_rsd_graph
 from rsd_graph.data.problems import Problem
 from rsd_graph.data.solutions import Solution, read_solutions
+from rsd_graph.errors import ConfigurationError, ModelUnreachableError
+from rsd_graph.evaluation.comparison import Run, Solved
+from rsd_graph.models.http import ModelCard
+from rsd_graph.presets import PRESETS
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
 GSM8K = Path(__file__).parent.parent / "benchmarks" / "gsm8k.py"
@@ -56,3 +64,82 @@ def test_the_embedded_benchmark_counts_and_compares(capsys: pytest.CaptureFixtur
     assert module["usage_of"](records[0]["solved"][0]["usage"], "target").target.completion == 3
     module["report"](records, ["target", "rsd", "rsd-whole"])
     assert "the same text by the same authors for 0 of 2 problems" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def reproduce() -> dict[str, Any]:
+    return runpy.run_path(str(GSM8K.with_name("reproduce.py")))
+
+
+def solved(right: int, total: int) -> Run:
+    one = Solved(right=True, seconds=1.0, usage=Usage(), parameters=None)
+    each = {str(number): replace(one, right=number < right) for number in range(total)}
+    return Run("gsm8k", "target", each, {"draft": "d", "target": "t", "reward": "r"})
+
+
+def test_the_reproduction_puts_ours_beside_the_papers(reproduce: dict[str, Any]) -> None:
+    """A line for each row and data set that was run: accuracy, Wilson interval, the paper's, and the difference."""
+    rows, place = reproduce["ROWS"], reproduce["place"]
+    runs = {place(rows["72b"], "gsm8k", "paper"): solved(90, 100), place(rows["7b"], "gsm8k", "paper"): solved(4, 4)}
+    table = reproduce["compared"](rows, ["math500", "gsm8k"], runs)
+    assert table.rows == [
+        ["Qwen2.5-Math-7B-Instruct alone", "gsm8k", 4, "100.0", "51.0", "100.0", 95.7, "+4.3", "d / t / r"],
+        ["Qwen2.5-Math-72B-Instruct alone", "gsm8k", 100, "90.0", "82.6", "94.5", 95.8, "-5.8", "d / t / r"],
+    ]
+    assert "NOT" not in table.about
+
+
+def test_the_embedded_pair_runs_each_strategy_once(reproduce: dict[str, Any]) -> None:
+    """Rows that differ in their models share its run, and the table says whose figures they are not."""
+    rows, place = reproduce["ROWS"], reproduce["place"]
+    runs = {place(row, "gsm8k", "embedded"): solved(1, 2) for row in rows.values()}
+    assert len(runs) == 2
+    table = reproduce["compared"](rows, ["gsm8k"], runs, "embedded")
+    assert len(table.rows) == len(rows)
+    assert "NOT of the models that the rows name" in table.about
+
+
+def test_the_rows_of_the_reproduction_are_the_papers(reproduce: dict[str, Any]) -> None:
+    """As the documentation has them, and with a preset that serves the models of each title."""
+    page = (GSM8K.parent.parent / "docs" / "benchmarks.md").read_text()
+    lines = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
+    for row in reproduce["ROWS"].values():
+        (line,) = (line for line in lines if len(line) > 1 and line[1].startswith(row.title))
+        assert line[2:-1] == [str(figure) for figure in row.paper]
+        roles = ("draft", "target", "reward") if "/" in row.title else ("target",)
+        served = [re.findall(r"[\d.]+B", PRESETS[row.preset][role]["model"]) for role in roles]
+        assert served == [[size] for size in re.findall(r"[\d.]+B", row.title)]
+
+
+def test_the_reproduction_finds_the_publishers_files(reproduce: dict[str, Any], tmp_path: Path) -> None:
+    """By the name of the data set: a slice of the test set is taken, the training set never, two are refused."""
+    for name in ("gsm8k-train", "gsm8k-test-200"):
+        (tmp_path / f"{name}.jsonl").touch()
+    file_of = reproduce["file_of"]
+    assert file_of(tmp_path, "gsm8k").name == "gsm8k-test-200.jsonl"
+    with pytest.raises(ConfigurationError, match=r"one file for math500, such as math500\.jsonl; there is none"):
+        file_of(tmp_path, "math500")
+    (tmp_path / "gsm8k-2.jsonl").touch()
+    with pytest.raises(ConfigurationError, match=r"there is gsm8k-2\.jsonl, gsm8k-test-200\.jsonl"):
+        file_of(tmp_path, "gsm8k")
+    (tmp_path / "gsm8k.jsonl").touch()
+    assert file_of(tmp_path, "gsm8k").name == "gsm8k.jsonl"
+
+
+@pytest.mark.parametrize("wrong", [ModelUnreachableError("no answer"), ModelCard(id="another")])
+def test_the_reproduction_says_which_servers_it_needs(
+    reproduce: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: Any
+) -> None:
+    """Where none answers, or one holds another model; for every row that is asked for."""
+
+    async def card(*_: Any, **__: Any) -> ModelCard:
+        if isinstance(wrong, Exception):
+            raise wrong
+        return cast("ModelCard", wrong)
+
+    monkeypatch.setitem(reproduce["reach"].__globals__, "model_card", card)
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", "--rows", "7b", "rsd-72b", "--data", "gsm8k"])
+    assert reproduce["main"]() == 1
+    told = capsys.readouterr().err
+    for preset in ("qwen2.5-math-7b", "qwen2.5-math-72b"):
+        assert f"Start the servers with `rsd serve --preset {preset}`" in told

@@ -48,9 +48,7 @@ def test_what_it_cannot_do_justice_to_is_refused(messages: list[Any], more: dict
 
 
 def test_a_conversation_is_read_whole() -> None:
-    """With the text of every part, save what an earlier answer thought. Nothing is added: a task that scores
-    "ANSWER: 4" must not be told to put it in a box.
-    """
+    """Save what an earlier answer thought. Nothing is added: a task may score something else than a box."""
     draft = ScriptedModel([Generation("four, of course", "eos")])
     earlier = ChatMessageAssistant(content=[ContentReasoning(reasoning="hm"), ContentText(text="Hello.")])
     with using(Models(draft, ScriptedModel([]), ScriptedReward([0.9]))):
