@@ -214,8 +214,9 @@ def compared(rows: Mapping[str, Row], sets: Sequence[str], runs: Mapping[Place, 
                 continue
             ours, paper = run.accuracy, row.paper[SETS.index(data)]
             value, low, high = (f"{100 * part:.1f}" for part in (ours.value, ours.low, ours.high))
-            difference, models = f"{100 * ours.value - paper:+.1f}", " / ".join(run.models.values())
-            lines.append([row.title, data, len(run.solved), value, low, high, paper, difference, models])
+            difference = f"{100 * ours.value - paper:+.1f}"
+            models = run.models["target"] if row.strategy == "target" else " / ".join(run.models.values())
+            lines.append([row.title, data, len(run.solved), value, low, high, f"{paper:.1f}", difference, models])
     about = "Percent correct, with the 95 % Wilson interval of ours; the difference is in points."
     if pair == EMBEDDED:
         about += " Ours are NOT of the models that the rows name: this shows that the way works, and nothing else."
