@@ -7,6 +7,9 @@ from rsd_graph.costs import Parameters, flops, paper_flops
 from rsd_graph.evaluation.intervals import Interval, Paired, mcnemar, paired_difference, wilson
 from rsd_graph.state import Usage
 
+DECIDING = ("rsd", "spec-reason")
+"""Strategies in which a step of the draft may be replaced by the target's."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedStep:
@@ -84,6 +87,13 @@ class Run:
     def strategy(self) -> str:
         """The strategy alone."""
         return self.name.partition(" ")[0]
+
+    @property
+    def decides(self) -> bool:
+        """Whether a reward decided who writes each step, and was recorded."""
+        return self.strategy in DECIDING and any(
+            step.reward is not None for each in self.solved.values() for step in each.steps
+        )
 
     @property
     def pair(self) -> tuple[str | None, str | None]:

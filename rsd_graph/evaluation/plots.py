@@ -60,9 +60,7 @@ def over_positions(runs: Sequence[Run]) -> str | None:
     from matplotlib.ticker import MaxNLocator
 
     scored = [
-        (number, run, label)
-        for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True))
-        if any(at.reward is not None for at in run.positions())
+        (number, run, label) for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True)) if run.decides
     ]
     if not scored:
         return None

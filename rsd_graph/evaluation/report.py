@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from rsd_graph._internal.files import write_atomically
 from rsd_graph.errors import ConfigurationError
@@ -16,6 +17,8 @@ from rsd_graph.evaluation.roofline import HARDWARE
 from rsd_graph.evaluation.tables import Table
 from rsd_graph.evaluation.thresholds import comparable
 
+VIEWER = "http://127.0.0.1:7575/#/logs/"
+"""Where `inspect view` shows a log, by its file's name."""
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
@@ -61,7 +64,7 @@ class Report:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>RSD: strategies compared</title><style>{STYLE}</style></head>\n"
             f"<body><h1>Strategies compared</h1>{notes}\n{body}\n"
-            "<p>The transcript of each problem, step by step: <code>inspect view</code> in the folder of the logs.</p>"
+            "<p>The links open each log, step by step, while <code>inspect view --log-dir FOLDER</code> runs.</p>"
             "</body></html>\n"
         )
 
@@ -173,7 +176,7 @@ def _table(table: Table) -> str:
     rows = "\n".join(
         "<tr>"
         + "".join(
-            f"<td{_kind(cell, column)}>{html.escape(text)}</td>"
+            f"<td{_kind(cell, column)}>{_linked(text, column)}</td>"
             for cell, text, column in zip(row, shown, table.columns, strict=True)
         )
         + "</tr>"
@@ -190,6 +193,11 @@ def _kind(cell: object, column: str) -> str:
     if isinstance(cell, int | float):
         return ' class="number"'
     return ' class="command"' if column == "command" else ""
+
+
+def _linked(text: str, column: str) -> str:
+    escaped = html.escape(text)
+    return f'<a href="{VIEWER}{quote(text)}">{escaped}</a>' if column == "log" and text else escaped
 
 
 def _own_ids(name: str, plot: tuple[str, str]) -> tuple[str, str]:

@@ -109,7 +109,7 @@ def positions(runs: Sequence[Run]) -> Table:
     rows: list[Sequence[Cell]] = [
         [run.data, label, number, at.steps, at.by_draft, at.reward]
         for run, label in zip(runs, labels(runs), strict=True)
-        if any(step.reward is not None for each in run.solved.values() for step in each.steps)
+        if run.decides
         for number, at in enumerate(run.positions(), start=1)
     ]
     return Table(

@@ -164,6 +164,18 @@ def test_the_page_looks_ahead_where_it_can() -> None:
     assert not {"thresholds", "predicted"} & set(report([unknown], "target").tables)
 
 
+def test_only_decisions_are_shown_as_such() -> None:
+    """In a beam, rewards choose among steps of one model: nothing is kept from the draft, or rewritten."""
+    beam = replace(RSD, name="beam")
+    assert not positions([beam]).rows
+    assert over_positions([beam]) is None
+
+
+def test_logs_are_linked_where_the_viewer_shows_them() -> None:
+    page = report([replace(RSD, source=Source(log="2026 a.eval"))], "target").html()
+    assert '<a href="http://127.0.0.1:7575/#/logs/2026%20a.eval">2026 a.eval</a>' in page
+
+
 def test_what_misleads_is_said_first() -> None:
     """Runs without a baseline, on other problems, or on another machine."""
     notes = " ".join(report([RSD], "target").notes)
