@@ -35,7 +35,7 @@ class RSDModel(ModelAPI):
         config: How to generate; its temperature, top-p, seed and token limit apply to the run.
         model_args: `draft`, `target`, `reward` and `preset` as on the command line of `rsd`, and fields of
             `RSDSettings`: `-M threshold=0.8`. A task says itself how to answer, so that without a `system_prompt`
-            there, or in the settings file, RSD adds none.
+            there, or in the settings file, RSD adds none; with `tools`, it adds the one that asks for programs.
     """
 
     def __init__(
@@ -48,7 +48,10 @@ class RSDModel(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         file = {"config": model_name} if model_name.endswith(".toml") else {}
-        self._chosen = read_options({**model_args, **file}, defaults={"system_prompt": ""})  # the task has its own
+        given = {**model_args, **file}
+        self._chosen = read_options(given, defaults={"system_prompt": ""})  # the task has its own
+        if self._chosen.settings.tools == "python":  # the usual prompt then says how to write programs
+            self._chosen = read_options(given)
 
     async def generate(
         self,

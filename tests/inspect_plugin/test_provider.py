@@ -22,6 +22,7 @@ from rsd_graph.inspect.backends import using
 from rsd_graph.inspect.provider import RSDModel
 from rsd_graph.strategies.outcome import Models
 from rsd_graph.testing import ScriptedModel, ScriptedReward
+from rsd_graph.tools.formats import PROMPT
 
 ASKED = ChatMessageUser(content="2+2?")
 
@@ -64,10 +65,10 @@ def test_a_conversation_is_read_whole() -> None:
     assert (output.completion, output.stop_reason) == ("four", "stop")
 
 
-def test_a_system_prompt_is_added_where_it_is_said() -> None:
-    """Before that of the task."""
+@pytest.mark.parametrize(("option", "first"), [({"system_prompt": "Think."}, "Think."), ({"tools": "python"}, PROMPT)])
+def test_a_system_prompt_is_added_where_it_is_needed(option: dict[str, Any], first: str) -> None:
+    """One that the user says; and the one without which models write no programs."""
     draft = ScriptedModel([Generation("4", "eos")])
     with using(Models(draft, ScriptedModel([]), ScriptedReward([0.9]))):
-        model = RSDModel("embedded", system_prompt="Think.")
-        asyncio.run(model.generate([ASKED], [], "auto", GenerateConfig()))
-    assert draft.calls[0][0][0].text == "Think."
+        asyncio.run(RSDModel("embedded", **option).generate([ASKED], [], "auto", GenerateConfig()))
+    assert draft.calls[0][0][0].text == first
