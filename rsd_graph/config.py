@@ -14,6 +14,7 @@ docs/settings.md lists every key; it is generated from the models below. What is
 import os
 import re
 import tomllib
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -409,6 +410,11 @@ class Config(BaseModel):
                 "target.speculative: the target's engine loads the draft too: give the draft's GGUF file as its `path`"
             )
         return self
+
+    def needing(self, roles: Set[Literal["draft", "target"]]) -> "Config":
+        """The same for work that needs these roles alone; the rest is the embedded default: servers may be down."""
+        embedded: dict[str, ModelConfig] = {"draft": ModelConfig(), "target": TargetConfig()}
+        return self.model_copy(update={role: model for role, model in embedded.items() if role not in roles})
 
     @property
     def target_can_speculate(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,7 +13,7 @@ from rsd_graph.cli.evaluate_reward_view import print_tables
 from rsd_graph.cli.options import ConfigFile, user_path
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
-from rsd_graph.config import TRAINED_KINDS, Config, ModelConfig, TargetConfig, load_config
+from rsd_graph.config import TRAINED_KINDS, Config, load_config
 from rsd_graph.overrides import reward_table
 
 if TYPE_CHECKING:
@@ -93,10 +93,9 @@ def _reward_alone(settings: Config) -> Config:
     """The configuration without the models that this reward does not need: their servers may be down."""
     own = settings.reward.url or settings.reward.model
     resolved_kind = settings.reward.resolved_kind
-    needed = set()
+    needed: set[Literal["draft", "target"]] = set()
     if not own and resolved_kind in TRAINED_KINDS:
         needed = {"draft"}
     elif not own and resolved_kind == "judge":
         needed = {"target"}
-    unneeded: dict[str, ModelConfig] = {"draft": ModelConfig(), "target": TargetConfig()}
-    return settings.model_copy(update={role: model for role, model in unneeded.items() if role not in needed})
+    return settings.needing(needed)

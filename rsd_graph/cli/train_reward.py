@@ -13,7 +13,7 @@ from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.options import ConfigFile, user_path
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
-from rsd_graph.config import Config, ModelConfig, RewardConfig, load_config
+from rsd_graph.config import Config, RewardConfig, load_config
 from rsd_graph.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -176,6 +176,5 @@ async def _models(
     """The models of these roles; the servers of the others may be down."""
     from rsd_graph.assembly import assemble
 
-    others = {role: ModelConfig() for role in {"draft", "target"} - roles}
-    async with assemble(settings.model_copy(update=others), progress=stages.stage) as models:
+    async with assemble(settings.needing(roles), progress=stages.stage) as models:
         yield models

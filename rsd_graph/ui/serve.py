@@ -53,9 +53,10 @@ async def opened(
         raise ConfigurationError(f"cannot open the runs in {database}: {error}") from error
     draft, target, reward = models
     async with aiosqlite.connect(database) as connection:
+        saver = AsyncSqliteSaver(connection, serde=serializer())
+        await saver.setup()  # it changes the journal, which it cannot while the page writes: not with the first run
         runs = Runs(connection)
         await runs.open()
-        saver = AsyncSqliteSaver(connection, serde=serializer())
         graph = create_rsd_graph(draft, target, reward, settings=settings, checkpointer=saver)
         runner = Runner(graph, runs, parameters)
         try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from starlette.testclient import TestClient
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.settings import RSDSettings
+from rsd_graph.testing import ScriptedModel, ScriptedReward
 from rsd_graph.ui.cards import card_html, growing_html, reward_bar
 from rsd_graph.ui.drawing import drawing, edges_of
 from rsd_graph.ui.key import KeyGate
@@ -218,3 +221,16 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     for database in (file, tmp_path):
         with pytest.raises(ConfigurationError, match="the runs in"):
             asyncio.run(go(database))
+
+
+def test_a_database_is_ready_before_the_first_run(tmp_path: Path) -> None:
+    """Its journal cannot be changed while the page writes, as it does when a run begins."""
+
+    async def go() -> None:
+        models: Any = (ScriptedModel([]), ScriptedModel([]), ScriptedReward([]))
+        async with opened(models, RSDSettings(), tmp_path / "runs.sqlite"):
+            with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as reader:
+                assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+                assert reader.execute("SELECT count(*) FROM checkpoints").fetchone() == (0,)
+
+    asyncio.run(go())
