@@ -94,7 +94,9 @@ class Functions:
 
     def prompt(self) -> str:
         """What tells the models of the tools, for the end of a system prompt."""
-        signatures = "\n".join(json.dumps(convert_to_openai_tool(each)) for each in self._tools.values())
+        signatures = "\n".join(
+            json.dumps(convert_to_openai_tool(each), ensure_ascii=False) for each in self._tools.values()
+        )
         return PROMPT.format(signatures=signatures)
 
     async def output(self, calls: str, clean: Callable[[str], str] = str) -> str:
@@ -120,7 +122,7 @@ class Functions:
             raise
         except Exception as error:  # noqa: BLE001  # a tool is anybody's, and its fault is the model's to read
             return f"Error: {type(error).__name__}: {error}"
-        return said.text if isinstance(said, ToolMessage) else str(said)
+        return _text(said.content) if isinstance(said, ToolMessage) else str(said)
 
 
 def _untagged(text: str) -> list[str]:
@@ -154,6 +156,15 @@ def _tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
         return tool(given)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{given!r:.100} can be no tool: {error}") from error
+
+
+def _text(content: str | list[Any]) -> str:
+    """What a tool returned. Run together, as `ToolMessage.text` has them, the items of a list would be one word."""
+    if isinstance(content, str):
+        return content
+    if content and all(isinstance(block, dict) and block.get("type") == "text" for block in content):
+        return "\n".join(block["text"] for block in content)
+    return json.dumps(content, ensure_ascii=False, default=str)
 
 
 def _whole(result: str) -> str:

@@ -185,3 +185,28 @@ def test_other_prompts_and_settings_stay_as_they_are() -> None:
     assert [each.author for each in out["steps"]] == ["draft"]
     assert draft.calls[0][0][0].text.startswith("You sell fruit.\n\n# Tools\n\nYou may call")
     assert draft.calls[0][2].threshold == 0.9
+
+
+def test_a_list_stays_a_list_and_text_blocks_are_lines() -> None:
+    """LangChain takes a list of texts for parts of one message, and would run them together."""
+    for returned, read in [
+        (["pear", "plum"], '["pear", "plum"]'),
+        ([{"type": "text", "text": "pear"}, {"type": "text", "text": "plum"}], "pear\nplum"),
+        ([{"type": "image_url", "image_url": "é"}], '[{"type": "image_url", "image_url": "é"}]'),
+    ]:
+
+        def fruits(returned: Any = returned) -> Any:
+            """All fruits."""
+            return returned
+
+        assert asyncio.run(Functions([fruits]).output(call("fruits", "{}"))) == read
+
+
+def test_signatures_are_as_they_were_written() -> None:
+    """Chat templates write other letters than ASCII as they are; escapes would cost tokens and cannot be read."""
+
+    def preis() -> int:
+        """Gebühr in €."""
+        return 1
+
+    assert "Gebühr in €." in Functions([preis]).prompt()
