@@ -169,6 +169,7 @@ def _text(content: str | list[Any]) -> str:
 
 def _whole(result: str) -> str:
     """The result, of a length that a model can read, and with nothing in it that ends it early."""
+    result = result.encode(errors="replace").decode()  # half a surrogate pair can neither be sent nor stored
     half = LONGEST_RESULT // 2
     result = result if len(result) <= LONGEST_RESULT else f"{result[:half]}...{result[-half:]}"
     for mark in (OPENING, CLOSING, RESULT, RESULT_END):

@@ -210,3 +210,15 @@ def test_signatures_are_as_they_were_written() -> None:
         return 1
 
     assert "Gebühr in €." in Functions([preis]).prompt()
+
+
+def test_half_a_character_in_a_result_ends_no_run() -> None:
+    def odd() -> str:
+        """Text that was cut in the middle of a character."""
+        return "a\ud83db"
+
+    draft = models(call("odd", "{}"), r"\boxed{1}")
+    graph = create_rsd_graph(
+        draft, models("-"), ScriptedReward([KEEP]), tools=[odd], checkpointer=InMemorySaver(serde=serializer())
+    )
+    assert graph.invoke({"problem": "p"}, thread("t"))["steps"][1].text == RESULT.format("a?b")
