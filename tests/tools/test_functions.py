@@ -222,3 +222,26 @@ def test_half_a_character_in_a_result_ends_no_run() -> None:
         draft, models("-"), ScriptedReward([KEEP]), tools=[odd], checkpointer=InMemorySaver(serde=serializer())
     )
     assert graph.invoke({"problem": "p"}, thread("t"))["steps"][1].text == RESULT.format("a?b")
+
+
+def test_calls_before_one_that_asks_a_person_are_made_again() -> None:
+    """As the page on tools says: LangGraph runs an interrupted node from its start."""
+    bought: list[int] = []
+
+    def buy() -> str:
+        """Buy an apple."""
+        bought.append(1)
+        return "bought"
+
+    def ask() -> str:
+        """Ask a person."""
+        return str(interrupt("?"))
+
+    draft = models(call("buy", "{}") + "\n" + call("ask", "{}"), r"\boxed{1}")
+    graph = create_rsd_graph(
+        draft, models("-"), ScriptedReward([KEEP]), tools=[buy, ask], checkpointer=InMemorySaver(serde=serializer())
+    )
+    graph.invoke({"problem": "p"}, thread("t"))
+    out = graph.invoke(Command(resume="yes"), thread("t"))
+    assert len(bought) == 2
+    assert out["steps"][1].text == RESULT.format("bought\n</tool_response>\n<tool_response>\nyes")
