@@ -111,7 +111,8 @@ def build_rsd_graph(
         node_options: What LangGraph's `add_node` takes further, by the node's name: `{"target": {"timeout": 60}}`.
 
     Raises:
-        ConfigurationError: `node_options` names no node of this graph, or two tools have the same name.
+        ConfigurationError: `node_options` names no node of this graph, two tools have the same name, or one can be no
+            tool.
     """
     functions = Functions(tools)
     graph = RSDStateGraph(

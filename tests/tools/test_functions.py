@@ -1,11 +1,13 @@
 """LangChain tools that the models call, on scripted models."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.prebuilt import InjectedState
 from langgraph.types import Command, interrupt
 from pydantic import ValidationError
 
@@ -245,3 +247,27 @@ def test_calls_before_one_that_asks_a_person_are_made_again() -> None:
     out = graph.invoke(Command(resume="yes"), thread("t"))
     assert len(bought) == 2
     assert out["steps"][1].text == RESULT.format("bought\n</tool_response>\n<tool_response>\nyes")
+
+
+def test_of_injected_arguments_only_the_config_is_filled_in() -> None:
+    """As the page on tools says."""
+
+    def stateful(state: Annotated[dict[str, Any], InjectedState]) -> str:
+        """Read the state."""
+        return str(state)
+
+    def configured(config: RunnableConfig) -> str:
+        """Read the thread."""
+        return str(config["configurable"]["thread_id"])
+
+    draft = models(call("stateful", "{}") + "\n" + call("configured", "{}"), r"\boxed{1}")
+    graph = create_rsd_graph(
+        draft,
+        models("-"),
+        ScriptedReward([KEEP]),
+        tools=[stateful, configured],
+        checkpointer=InMemorySaver(serde=serializer()),
+    )
+    text = graph.invoke({"problem": "p"}, thread("t7"))["steps"][1].text
+    assert "Error: ValidationError" in text
+    assert "<tool_response>\nt7\n</tool_response>" in text
