@@ -122,7 +122,9 @@ class Functions:
             raise
         except Exception as error:  # noqa: BLE001  # a tool is anybody's, and its fault is the model's to read
             return f"Error: {type(error).__name__}: {error}"
-        return _text(said.content) if isinstance(said, ToolMessage) else str(said)
+        if not isinstance(said, ToolMessage):  # a `Command` is for a graph of LangGraph's own nodes
+            return f"Error: {name} returned a {type(said).__name__}, which cannot be shown or obeyed here"
+        return _text(said.content)
 
 
 def _untagged(text: str) -> list[str]:

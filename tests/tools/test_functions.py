@@ -140,6 +140,17 @@ def test_a_turn_of_calls_gets_back_the_tags_that_a_server_left_out() -> None:
     assert out["response"] == whole + RESULT.format("0.75") + r"\boxed{1}"
 
 
+def test_a_command_is_refused() -> None:
+    """Nothing here obeys it; the model is told rather than shown an update that was not made."""
+
+    @tool
+    def update() -> Command[Any]:
+        """Update the graph."""
+        return Command(update={"steps": []})
+
+    assert "returned a Command, which cannot be" in asyncio.run(Functions([update]).output(call("update", "{}")))
+
+
 def test_a_tool_may_ask_a_person() -> None:
     """Its interrupt pauses the run; the answer is the result."""
 
