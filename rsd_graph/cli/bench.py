@@ -7,18 +7,12 @@ from typing import Annotated
 import typer
 
 from rsd_graph.cli.errors import ErrorLine, exit_codes
-from rsd_graph.cli.options import ConfigFile, Draft, Preset, Reward, Target, user_path
+from rsd_graph.cli.options import ConfigFile, DataFile, DataSet, Draft, Preset, Reward, Target, user_path
 from rsd_graph.cli.report import show_report
 
 
 def bench(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Name of a data set, such as gsm8k or math500, or a file of JSON lines with questions and answers.",
-            show_default=False,
-        ),
-    ],
+    data: DataSet,
     strategy: Annotated[
         list[str] | None,
         typer.Option(
@@ -28,12 +22,7 @@ def bench(
             show_default="draft, target and rsd",
         ),
     ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="The data set in its publisher's format.", show_default="from the hub", callback=user_path
-        ),
-    ] = None,
+    file: DataFile = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many problems.", show_default="all")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="How often each problem is solved, with other seeds.")] = 1,
     in_flight: Annotated[int, typer.Option(min=1, help="Problems that are solved at once.")] = 8,

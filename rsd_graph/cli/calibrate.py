@@ -31,17 +31,15 @@ def calibrate(
     Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine(), extras="eval"):
-        from rsd_graph.evaluation.thresholds import comparable, outlook, table, threshold_for
+        from rsd_graph.evaluation.thresholds import comparable, grid, outlook, table, threshold_for
         from rsd_graph.inspect.logs import read_runs
 
         runs = comparable(read_runs(logs))
-        recorded = {run.threshold for run in runs if run.threshold is not None}
-        grid = {index / (thresholds - 1) for index in range(thresholds)} | recorded
-        typer.echo(table(runs, sorted(grid)).markdown())
+        typer.echo(table(runs, grid(runs, thresholds)).markdown())
         if share is not None:
             # down: a threshold above a reward has the target write that step too
             chosen = Decimal(str(threshold_for(runs, share))).quantize(Decimal("0.001"), ROUND_FLOOR)
             found = outlook(runs, float(chosen))
             say(f"\nthreshold {chosen}: the target writes {found.share:.0%} of the steps")
-            if chosen < min(recorded):
+            if chosen < (runs[0].threshold or 0.0):
                 say(f"it is below those that were recorded: check it with `rsd bench … -s 'rsd threshold={chosen}'`")

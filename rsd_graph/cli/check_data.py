@@ -1,13 +1,12 @@
 """`rsd check-data`."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rsd_graph.cli.errors import FAILED, ErrorLine, exit_codes
-from rsd_graph.cli.options import user_path
+from rsd_graph.cli.options import DataFile, DataSet
 from rsd_graph.cli.progress import Stages
 from rsd_graph.cli.terminal_text import say
 
@@ -16,19 +15,8 @@ if TYPE_CHECKING:
 
 
 def check_data(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Name of a data set, such as gsm8k or math500, or a file of JSON lines with questions and answers.",
-            show_default=False,
-        ),
-    ],
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", help="The data set in its publisher's format.", show_default="from the hub", callback=user_path
-        ),
-    ] = None,
+    data: DataSet,
+    file: DataFile = None,
     seed: Annotated[int, typer.Option(help="Of the order in which choices are shown.")] = 0,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out lines that are no problem, with a warning.")
@@ -42,14 +30,11 @@ def check_data(
     Exit code: 0 if all grade as right, 1 if some do not or on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine(), extras="eval"):
-        from rsd_graph.data.datasets import DATASETS, load_problems
+        from rsd_graph.data.datasets import load_problems, require_named
         from rsd_graph.data.grading import wrongly_graded
-        from rsd_graph.errors import ConfigurationError
 
-        if file is not None and data not in DATASETS:
-            raise ConfigurationError(
-                f"there is no data set {data!r}: pass the file alone, or one of {', '.join(DATASETS)}"
-            )
+        if file is not None:
+            require_named(data)
         form = None if file is None else data
         problems = load_problems(data if file is None else str(file), form=form, seed=seed, skip_broken=skip_broken)
         wrong = 0

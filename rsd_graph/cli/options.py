@@ -35,6 +35,19 @@ ConfigFile = Annotated[
 ]
 
 
+DataSet = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a data set, such as gsm8k or math500, or a file of JSON lines with questions and answers.",
+        show_default=False,
+    ),
+]
+DataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="The data set in its publisher's format.", show_default="from the hub", callback=user_path
+    ),
+]
 Draft = Annotated[
     str | None, typer.Option(help="Draft model: a server's URL or a GGUF file.", show_default="embedded, 0.5B")
 ]

@@ -88,6 +88,16 @@ def load_problems(source: str, *, form: str | None = None, seed: int = 0, skip_b
     return _with_ids(problems, source, skipped)
 
 
+def require_named(data: str) -> None:
+    """Refuse what is no data set's name, where a file is given beside it.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if data not in DATASETS:
+        raise ConfigurationError(f"there is no data set {data!r}: pass the file alone, or one of {', '.join(DATASETS)}")
+
+
 def _file(source: str) -> Path:
     file = expanded(Path(source))
     if file.exists() or file.suffix:

@@ -122,7 +122,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Mean seconds of a problem."""
-        return sum(each.seconds for each in self.solved.values()) / len(self.solved)
+        return _seconds([*self.solved.values()])
 
     @property
     def flops(self) -> float | None:
@@ -199,6 +199,11 @@ def labels(runs: Sequence[Run]) -> list[str]:
         told = [*(run.pair if several_pairs else ()), *([run.models.get("reward")] if len(rewards) > 1 else ())]
         found.append(f"{run.name} ({' + '.join(filter(None, told))})" if told else run.name)
     return found
+
+
+def labelled(runs: Sequence[Run]) -> list[tuple[Run, str]]:
+    """Each run, and what to call it."""
+    return list(zip(runs, labels(runs), strict=True))
 
 
 def _share_right(solutions: Sequence[Solved]) -> float:

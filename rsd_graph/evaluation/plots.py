@@ -4,17 +4,17 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rsd_graph.evaluation.comparison import Run, labels
+from rsd_graph.evaluation.comparison import Run, labelled
 
 INK = "#1a2b3c"
 """Drawn with this colour, shown with that of the text around the picture."""
+ENDS = ("draft", "target")
+"""The names of the two runs that a line joins."""
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#999933", "#888888")
 """Paul Tol's bright scheme, which colour-blind readers can tell apart, on white and on black."""
 
 
-def accuracy_against(
-    runs: Sequence[Run], cost: Callable[[Run], float | None], what: str, ends: tuple[str, str] = ("draft", "target")
-) -> str | None:
+def accuracy_against(runs: Sequence[Run], cost: Callable[[Run], float | None], what: str) -> str | None:
     """Accuracy, with its Wilson interval, against what a problem costs.
 
     A straight line joins draft and target: a strategy below it is worse than choosing one of the two by lot for each
@@ -24,19 +24,18 @@ def accuracy_against(
         runs: Of one data set.
         cost: What to draw to the right.
         what: What that is, and its unit.
-        ends: The names of the two runs that the line joins.
 
     Returns:
         The picture as SVG; None if no run's cost is known.
     """
-    known = [(run, label, at) for run, label in zip(runs, labels(runs), strict=True) if (at := cost(run)) is not None]
+    known = [(run, label, at) for run, label in labelled(runs) if (at := cost(run)) is not None]
     if not known:
         return None
 
     def draw(axes: Any) -> None:
         for pair in {run.pair for run, _, _ in known}:
-            line = [(at, run.accuracy.value) for run, _, at in known if run.pair == pair and run.name in ends]
-            if len(line) == len(ends):
+            line = [(at, run.accuracy.value) for run, _, at in known if run.pair == pair and run.name in ENDS]
+            if len(line) == len(ENDS):
                 axes.plot(*zip(*sorted(line), strict=True), ":", color=INK, alpha=0.6, zorder=1)
         for number, (run, label, at) in enumerate(known):
             found = run.accuracy
@@ -44,11 +43,10 @@ def accuracy_against(
                 at, found.value, yerr=[[found.value - found.low], [found.high - found.value]], fmt="o", capsize=3,
                 color=_colour(number), label=label,
             )  # fmt: skip
-        axes.set(xlabel=what, ylabel="accuracy", ylim=(0, 1), title=known[0][0].data)
+        axes.set(xlabel=what, ylabel="accuracy", ylim=(0, 1))
         axes.set_xlim(left=0)
-        axes.legend(fontsize=8, frameon=False, labelcolor=INK, loc="center left", bbox_to_anchor=(1, 0.5))
 
-    return _svg(draw, wide=8.0)
+    return _svg(draw, title=runs[0].data)
 
 
 def over_positions(runs: Sequence[Run]) -> str | None:
@@ -59,9 +57,7 @@ def over_positions(runs: Sequence[Run]) -> str | None:
     """
     from matplotlib.ticker import MaxNLocator
 
-    scored = [
-        (number, run, label) for number, (run, label) in enumerate(zip(runs, labels(runs), strict=True)) if run.decides
-    ]
+    scored = [(number, run, label) for number, (run, label) in enumerate(labelled(runs)) if run.decides]
     if not scored:
         return None
 
@@ -73,17 +69,16 @@ def over_positions(runs: Sequence[Run]) -> str | None:
             rewards = [float("nan") if at.reward is None else at.reward for at in found]
             axes.plot(where, rewards, "s--", color=_colour(number), alpha=0.6, label=f"{label}: reward")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="step", ylabel="share kept from the draft, mean reward", ylim=(0, 1.02), title=runs[0].data)
-        axes.legend(fontsize=8, frameon=False, labelcolor=INK, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.set(xlabel="step", ylabel="share kept from the draft, mean reward", ylim=(0, 1.02))
 
-    return _svg(draw, wide=8.0)
+    return _svg(draw, title=runs[0].data)
 
 
 def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def _svg(draw: Callable[[Any], None], wide: float) -> str:
+def _svg(draw: Callable[[Any], None], title: str) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -97,9 +92,12 @@ def _svg(draw: Callable[[Any], None], wide: float) -> str:
         "axes.spines.right": False,
     }
     with mpl.rc_context(style):  # type: ignore[arg-type]  # names that matplotlib knows
-        figure = Figure(figsize=(wide, 3.8), layout="constrained")
+        figure = Figure(figsize=(8, 3.8), layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.subplots())
+        axes = figure.subplots()
+        draw(axes)
+        axes.set_title(title)
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK, loc="center left", bbox_to_anchor=(1, 0.5))
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     _, start, svg = text.getvalue().partition("<svg")

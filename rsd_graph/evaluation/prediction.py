@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rsd_graph.costs import Parameters
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.evaluation.comparison import Run, Solved, labels
+from rsd_graph.evaluation.comparison import Run, Solved, labelled
 from rsd_graph.evaluation.roofline import Hardware, Roofline, Speed
 from rsd_graph.evaluation.tables import Cell, Table
 
@@ -65,7 +65,7 @@ def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: 
         columns += ["measured", "error"]
     rows: list[Sequence[Cell]] = []
     for name, fast in speeds.items():
-        for run, label in zip(runs, labels(runs), strict=True):
+        for run, label in labelled(runs):
             seconds = predict(run, fast)
             if seconds is None:
                 continue

@@ -10,13 +10,15 @@ from urllib.parse import quote
 from rsd_graph._internal.files import write_atomically
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.evaluation import tables, thresholds
-from rsd_graph.evaluation.comparison import Run, baseline_of, labels
+from rsd_graph.evaluation.comparison import Run, baseline_of, labelled
 from rsd_graph.evaluation.plots import accuracy_against, over_positions
 from rsd_graph.evaluation.prediction import PREDICTED, predictions, rooflines
 from rsd_graph.evaluation.roofline import HARDWARE
 from rsd_graph.evaluation.tables import Table
 from rsd_graph.evaluation.thresholds import comparable
 
+LINE = "Bars are 95 % Wilson intervals; the dotted line joins the draft alone and the target alone."
+"""Of a plot of accuracy."""
 VIEWER = "http://127.0.0.1:7575/#/logs/"
 """Where `inspect view` shows a log, by its file's name."""
 STYLE = """
@@ -124,7 +126,7 @@ def report(runs: Sequence[Run], baseline: str) -> Report:
         ):
             if picture is not None:
                 plots[f"{name}-{_file_name(data)}"] = caption, picture
-    return Report(made, plots, list(_notes(runs, baseline)))
+    return Report(made, plots, _notes(runs, baseline))
 
 
 def _thresholds(runs: Sequence[Run]) -> dict[str, Table]:
@@ -133,8 +135,7 @@ def _thresholds(runs: Sequence[Run]) -> dict[str, Table]:
         found = comparable(runs)
     except ConfigurationError:
         return {}
-    recorded = {run.threshold for run in found if run.threshold is not None}
-    return {"thresholds": thresholds.table(found, sorted({index / 10 for index in range(11)} | recorded))}
+    return {"thresholds": thresholds.table(found, thresholds.grid(found))}
 
 
 def _predicted(runs: Sequence[Run]) -> dict[str, Table]:
@@ -145,12 +146,9 @@ def _predicted(runs: Sequence[Run]) -> dict[str, Table]:
     return {"predicted": predictions(runs, {name: rooflines(known, on) for name, on in HARDWARE.items()})}
 
 
-LINE = "Bars are 95 % Wilson intervals; the dotted line joins the draft alone and the target alone."
-
-
 def _notes(runs: Sequence[Run], baseline: str) -> list[str]:
     notes = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in labelled(runs):
         if baseline not in {run.name, run.strategy} and baseline_of(run, runs, baseline) is None:
             notes.append(
                 f"{label} on {run.data} is compared with nothing: no run of {baseline} there, with the same models."

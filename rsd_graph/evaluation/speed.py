@@ -9,11 +9,10 @@ from rsd_graph.next_step import conversation
 from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, TokenUsage
+from rsd_graph.strategies.whole import NEVER
 
 READ, WRITTEN = 128, 32
 """Tokens, about, of each measurement."""
-NEVER = "\n\n=== no step ends here ===\n\n"
-"""A delimiter that no model writes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsd_graph.evaluation.comparison import Run, against, baseline_of, labels
+from rsd_graph.evaluation.comparison import Run, against, baseline_of, labelled
 from rsd_graph.evaluation.intervals import wilson
 
 Cell = str | int | float | None
@@ -48,7 +48,7 @@ def results(runs: Sequence[Run]) -> Table:
         "FLOPs as in the paper",
     )  # fmt: skip
     rows: list[Sequence[Cell]] = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in labelled(runs):
         accuracy = run.accuracy
         rows.append(
             [run.data, label, len(run.problems), accuracy.value, accuracy.low, accuracy.high, run.seconds, run.flops,
@@ -67,7 +67,7 @@ def tokens(runs: Sequence[Run]) -> Table:
     """What each role read and wrote."""
     columns = ("data", "strategy", "draft computed", "target computed", "reward computed", "cached", "discarded")
     rows: list[Sequence[Cell]] = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in labelled(runs):
         usage = run.usage
         roles = (usage.draft, usage.target, usage.reward)
         cached = sum(role.cached for role in roles)
@@ -85,7 +85,7 @@ def differences(runs: Sequence[Run], baseline: str) -> Table:
     columns = ("data", "strategy", "problems", "only it right", f"only {baseline} right", "difference", "p", "seconds",
                "low", "high")  # fmt: skip
     rows: list[Sequence[Cell]] = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in labelled(runs):
         base = baseline_of(run, runs, baseline)
         if base is None:
             continue
@@ -108,7 +108,7 @@ def positions(runs: Sequence[Run]) -> Table:
     """Who wrote the steps, and their rewards, by position."""
     rows: list[Sequence[Cell]] = [
         [run.data, label, number, at.steps, at.by_draft, at.reward]
-        for run, label in zip(runs, labels(runs), strict=True)
+        for run, label in labelled(runs)
         if run.decides
         for number, at in enumerate(run.positions(), start=1)
     ]
@@ -123,7 +123,7 @@ def positions(runs: Sequence[Run]) -> Table:
 def reliability(runs: Sequence[Run], bins: int = 5) -> Table:
     """What the rewards are worth: how often a solution is right, by the lowest reward among its steps of the draft."""
     rows: list[Sequence[Cell]] = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in labelled(runs):
         lowest = [
             (min(rewards), each.right)
             for each in run.solved.values()
@@ -145,7 +145,7 @@ def reliability(runs: Sequence[Run], bins: int = 5) -> Table:
 def wasted(runs: Sequence[Run]) -> Table:
     """How often the target was no better than the draft's step that it replaced, by the reward of both."""
     rows: list[Sequence[Cell]] = []
-    for run, label in zip(runs, labels(runs), strict=True):
+    for run, label in labelled(runs):
         gains = [
             step.shadow - step.reward
             for each in run.solved.values()
@@ -171,7 +171,7 @@ def sources(runs: Sequence[Run]) -> Table:
             run.data, label, run.source.command, ", ".join(f"{role} {name}" for role, name in run.models.items()),
             run.source.machine or None, run.source.in_flight, run.source.created, run.source.log,
         ]
-        for run, label in zip(runs, labels(runs), strict=True)
+        for run, label in labelled(runs)
     ]  # fmt: skip
     return Table(
         "Where the figures come from",

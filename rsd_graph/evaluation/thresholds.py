@@ -99,6 +99,12 @@ def threshold_for(runs: Sequence[Run], share: float) -> float:
     return max(each for each in candidates if each == 0 or shares[_nearest(runs, each).threshold](each) <= share)
 
 
+def grid(runs: Sequence[Run], count: int = 11) -> list[float]:
+    """So many thresholds, evenly from 0 to 1, and those that these runs had."""
+    recorded = {run.threshold for run in runs if run.threshold is not None}
+    return sorted({index / (count - 1) for index in range(count)} | recorded)
+
+
 def table(runs: Sequence[Run], thresholds: Sequence[float]) -> Table:
     """The outlook at each of these thresholds."""
     found = [outlook(runs, threshold) for threshold in thresholds]

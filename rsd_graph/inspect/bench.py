@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 from inspect_ai import Task, eval_set, task_with
 from inspect_ai.log import EvalLog, read_eval_log, read_eval_log_sample_summaries
-from inspect_ai.solver import Solver
 
-from rsd_graph.data.datasets import DATASETS
+from rsd_graph.data.datasets import DATASETS, require_named
 from rsd_graph.errors import ConfigurationError, RSDError
 from rsd_graph.inspect.backends import fresh_for_each
 from rsd_graph.inspect.options import read_options
@@ -62,8 +61,9 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
             holds other runs, or the same with other models or settings.
         RSDError: problems are left that could not be solved.
     """
-    solvers = [solver(strategy, bench.models) for strategy in bench.strategies]  # before anything is downloaded
-    made_with = [_made_with(strategy, bench) for strategy in bench.strategies]
+    parsed = [_parsed(strategy, bench.models) for strategy in bench.strategies]
+    solvers = [SOLVERS[name](**options) for name, options in parsed]  # before anything is downloaded
+    made_with = [_made_with(name, options, bench) for name, options in parsed]
     _require_distinct(bench.strategies, made_with)
     _require_same(logs, made_with)
     tasks = [
@@ -72,7 +72,7 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
     ]
     try:
         with fresh_for_each():
-            _, made = eval_set(
+            _, finished = eval_set(
                 tasks,
                 log_dir=str(logs),
                 model="none/none",
@@ -89,25 +89,15 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
         if type(error).__name__ == "PrerequisiteError":  # inspect_ai's own; it names what is wrong
             raise ConfigurationError(f"{logs}: {_plain(str(error))}") from error
         raise
-    _require_whole(made)
-
-
-def solver(strategy: str, models: Mapping[str, str]) -> Solver:
-    """The solver of a strategy that is written as its name and options: `rsd threshold=0.8`.
-
-    Args:
-        strategy: See above; options are fields of `RSDSettings`, or the strategy's own.
-        models: Options that say which models.
-
-    Raises:
-        ConfigurationError: there is no such strategy or option, or a value is out of range; it is named.
-    """
-    name, options = _parsed(strategy, models)
-    return SOLVERS[name](**options)
+    _require_whole(finished)
 
 
 def _parsed(strategy: str, models: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The name of a strategy, and its options with those that say which models."""
+    """The name of a strategy that is written as `rsd threshold=0.8`, and its options with those that say which models.
+
+    Raises:
+        ConfigurationError: there is no such strategy, or it cannot be read.
+    """
     try:
         name, *said = shlex.split(strategy) or [""]
     except ValueError as error:  # a quote that nothing closes
@@ -125,9 +115,8 @@ def _parsed(strategy: str, models: Mapping[str, str]) -> tuple[str, dict[str, An
     return name, options
 
 
-def _made_with(strategy: str, bench: Bench) -> str:
+def _made_with(name: str, options: Mapping[str, Any], bench: Bench) -> str:
     """A hash of what decides how the strategy solves the problems: data set, options, models and settings."""
-    name, options = _parsed(strategy, bench.models)
     entry = STRATEGIES[name]
     chosen = read_options(options, entry.make, entry.settings, speculates=entry.speculates)
     own = inspect.signature(entry.make).bind(**chosen.own)
@@ -170,9 +159,7 @@ def _task(bench: Bench) -> Task:
     if bench.data in DATASETS:
         return TASKS[bench.data](**({} if bench.file is None else {"data": bench.file}))
     if bench.file is not None:
-        raise ConfigurationError(
-            f"there is no data set {bench.data!r}: pass the file alone, or one of {', '.join(DATASETS)}"
-        )
+        require_named(bench.data)
     return problems(bench.data)
 
 

@@ -101,7 +101,6 @@ def _run(log: EvalLog) -> Run | None:
         for sample, record in recorded
     }
     _, first = recorded[0]
-    plan = log.plan.steps[0] if log.plan.steps else None
     source = Source(
         command=command(log),
         machine=first.get("machine", ""),
@@ -111,7 +110,7 @@ def _run(log: EvalLog) -> Run | None:
     )
     return Run(
         log.eval.dataset.name or log.eval.task,
-        _name(first, (plan and plan.params_passed) or {}),
+        _name(first, _solver(log)[1]),
         solved,
         first["models"],
         source,
@@ -128,12 +127,12 @@ def _threshold(record: Mapping[str, Any]) -> float | None:
 
 def command(log: EvalLog) -> str:
     """The command that repeats this evaluation."""
-    plan = log.plan.steps[0] if log.plan.steps else None
+    solver, passed = _solver(log)
     words = ["inspect", "eval", log.eval.task_registry_name or log.eval.task]
     words += [f"-T{name}={value}" for name, value in log.eval.task_args_passed.items()]
-    if plan is not None:
-        words += ["--solver", plan.solver]
-        words += [f"-S{name}={value}" for name, value in (plan.params_passed or {}).items()]
+    if solver is not None:
+        words += ["--solver", solver]
+        words += [f"-S{name}={value}" for name, value in passed.items()]
     limits: Mapping[str, Any] = {
         "limit": log.eval.config.limit,
         "epochs": log.eval.config.epochs if log.eval.config.epochs != 1 else None,
@@ -141,6 +140,14 @@ def command(log: EvalLog) -> str:
     }
     words += [f"--{name}={value}" for name, value in limits.items() if value is not None]
     return shlex.join([*words, "--model=none"])
+
+
+def _solver(log: EvalLog) -> tuple[str | None, Mapping[str, Any]]:
+    """The solver, None if the log names none, and the options that it was passed."""
+    if not log.plan.steps:
+        return None, {}
+    step = log.plan.steps[0]
+    return step.solver, step.params_passed or {}
 
 
 def _counts(sample: EvalSample) -> bool:

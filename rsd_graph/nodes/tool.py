@@ -9,7 +9,7 @@ from rsd_graph.sandbox import Execution, Sandbox, default_sandbox
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, RSDState, Step
 from rsd_graph.tools.blocks import code_that_ran
-from rsd_graph.tools.formats import Choose, ToolFormat
+from rsd_graph.tools.formats import Choose, ToolFormat, shortened
 from rsd_graph.tools.functions import Functions
 
 LONGEST_OUTPUT = 400
@@ -54,13 +54,8 @@ def told(execution: Execution) -> str:
     if execution.timed_out:
         return OUT_OF_TIME
     if error := execution.error.strip():
-        return _shortened(error.splitlines()[-1])
-    return _shortened(execution.output.strip()) or NOTHING_SAID
-
-
-def _shortened(text: str) -> str:
-    half = LONGEST_OUTPUT // 2
-    return text if len(text) <= LONGEST_OUTPUT else f"{text[:half]}...{text[-half:]}"
+        return shortened(error.splitlines()[-1], LONGEST_OUTPUT)
+    return shortened(execution.output.strip(), LONGEST_OUTPUT) or NOTHING_SAID
 
 
 def tool_node(choose: Choose, runner: Runner) -> Callable[[RSDState, RSDSettings], Awaitable[dict[str, Any]]]:

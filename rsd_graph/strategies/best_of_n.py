@@ -8,7 +8,7 @@ from rsd_graph.errors import ContextOverflowError
 from rsd_graph.next_step import conversation, limit_reached
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Score, Usage
-from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell
+from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell, used
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
 from rsd_graph.strategies.single import continue_solution, kept, response
 from rsd_graph.verdicts import verdicts
@@ -66,11 +66,11 @@ async def _write(models: Models, model: Writer, problem: str, settings: RSDSetti
     return _Candidate(steps, score)
 
 
-def _usage(written: _Candidate, model: str, is_chosen: bool) -> Usage:
+def _usage(written: _Candidate, model: Writer, is_chosen: bool) -> Usage:
     completion = sum(step.usage.completion for step in written.steps)
     usage = Usage(reward=written.score.usage) if written.score else Usage()
     for step in written.steps:
-        usage += Usage(**{model: step.usage})  # type: ignore[arg-type]  # a role's name
+        usage += used(model, step.usage)
     if not is_chosen:
         return usage + Usage(discarded=completion)
     return usage + Usage(question=written.steps[0].usage.prompt if written.steps else 0, response=completion)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.settings import RSDSettings
+from rsd_graph.state import TokenUsage, Usage
 from rsd_graph.strategies.outcome import Watch
 
 N = 16
@@ -33,6 +34,11 @@ def check(n: int, model: str, name: str = "n") -> None:
 def seeded(settings: RSDSettings, number: int) -> RSDSettings:
     """The settings of the candidate with this number: each has a seed of its own."""
     return settings.model_copy(update={"seed": (settings.seed + 7919 * number) % 2**31})
+
+
+def used(model: Writer, tokens: TokenUsage) -> Usage:
+    """These tokens, as those of the model in this role."""
+    return Usage(draft=tokens) if model == "draft" else Usage(target=tokens)
 
 
 async def tell(watch: Watch, candidates: Sequence[tuple[str, str | None, float | None]], chosen: int) -> None:

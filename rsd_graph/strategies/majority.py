@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rsd_graph.answers import same_answer
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Usage
-from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell
+from rsd_graph.strategies.candidates import N, Writer, check, seeded, tell, used
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
 from rsd_graph.strategies.whole import Written, write_whole
 
@@ -44,11 +44,11 @@ def most_frequent(answers: Sequence[str | None]) -> int:
     return votes.index(max(votes))
 
 
-def _outcome(written: Sequence[Written], chosen: int, model: str) -> Outcome:
+def _outcome(written: Sequence[Written], chosen: int, model: Writer) -> Outcome:
     best = written[chosen]
     usage = Usage(question=best.question, response=best.usage.completion)
     for number, each in enumerate(written):
         thrown_away = 0 if number == chosen else each.usage.completion
-        usage += Usage(**{model: each.usage}, discarded=thrown_away)  # type: ignore[arg-type]  # a role's name
+        usage += used(model, each.usage) + Usage(discarded=thrown_away)
     answers = [each.answer for each in written]
     return Outcome(best.response, best.answer, best.steps, best.stop, usage, answers)

@@ -16,7 +16,7 @@ from rsd_graph.next_step import blanks_at_end, conversation, is_blank, limit_rea
 from rsd_graph.protocols import needs_logprobs
 from rsd_graph.settings import RSDSettings
 from rsd_graph.state import Generation, Step, Stop, Usage, join_steps
-from rsd_graph.strategies.candidates import Writer, seeded
+from rsd_graph.strategies.candidates import Writer, seeded, used
 from rsd_graph.strategies.outcome import Models, Outcome, Watch
 from rsd_graph.verdicts import verdicts
 
@@ -129,7 +129,7 @@ class _Expander:
     def _spent(self, written: Sequence[Generation], *, is_first: bool) -> Usage:
         usage = Usage(question=written[0].usage.prompt if is_first else 0)
         for each in written:
-            usage += Usage(**{self.role: each.usage})  # type: ignore[arg-type]  # a role's name
+            usage += used(self.role, each.usage)
         return usage
 
     async def _rewards(self, solution: _Solution, written: Sequence[Generation]) -> tuple[list[float | None], Usage]:

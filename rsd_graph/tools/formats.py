@@ -116,7 +116,7 @@ class Fenced:
 
     def answer(self, output: str) -> str:
         """See `ToolFormat`."""
-        return f"\n```output\n{output.replace(FENCE, broken(FENCE))}\n```\n"
+        return f"\n```output\n{unmarked(output, (FENCE,))}\n```\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,7 @@ class Tagged:
 
     def answer(self, output: str) -> str:
         """See `ToolFormat`."""
-        for mark in (self.opening, self.closing, *self.marks):
-            output = output.replace(mark, broken(mark))
-        return self.output.replace("{}", output)
+        return self.output.replace("{}", unmarked(output, (self.opening, self.closing, *self.marks)))
 
 
 FORMATS: dict[str, ToolFormat] = {
@@ -245,6 +243,19 @@ def _opens(line: str) -> bool:
     return line.startswith(OPENING) or line.endswith(OPENING)
 
 
-def broken(mark: str) -> str:
+def shortened(text: str, longest: int) -> str:
+    """The text, or both its ends if it has more characters than that."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
+
+
+def unmarked(text: str, marks: Sequence[str]) -> str:
+    """The text with none of these marks in it; it reads the same."""
+    for mark in marks:
+        text = text.replace(mark, _broken(mark))
+    return text
+
+
+def _broken(mark: str) -> str:
     """The mark with a zero-width space after its first character: it reads the same, and is none any more."""
     return f"{mark[0]}\u200b{mark[1:]}"

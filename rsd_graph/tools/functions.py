@@ -15,7 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.errors import GraphBubbleUp
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.tools.formats import broken
+from rsd_graph.tools.formats import shortened, unmarked
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 RESULT, RESULT_END = "<tool_response>", "</tool_response>"
@@ -172,8 +172,4 @@ def _text(content: str | list[Any]) -> str:
 def _whole(result: str) -> str:
     """The result, of a length that a model can read, and with nothing in it that ends it early."""
     result = result.encode(errors="replace").decode()  # half a surrogate pair can neither be sent nor stored
-    half = LONGEST_RESULT // 2
-    result = result if len(result) <= LONGEST_RESULT else f"{result[:half]}...{result[-half:]}"
-    for mark in (OPENING, CLOSING, RESULT, RESULT_END):
-        result = result.replace(mark, broken(mark))
-    return result
+    return unmarked(shortened(result, LONGEST_RESULT), (OPENING, CLOSING, RESULT, RESULT_END))
