@@ -283,10 +283,7 @@ class LlamaCpp:
             "prompt": prompt,
             "n_predict": limit,
             "stop": stop_texts(settings.delimiter),
-            "temperature": settings.temperature,
-            "top_p": settings.top_p,
-            # by default, llama.cpp also applies top-k and min-p, and truncates before it applies the temperature
-            "samplers": ["temperature", "top_p"],
+            **_sampling(settings),
             "seed": seed,
             "cache_prompt": True,
             "n_probs": 1 if logprobs_wanted.get() else 0,
@@ -310,6 +307,17 @@ class LlamaCpp:
         if any("logprob" not in token.model_fields_set for token in tokens):
             return None
         return tuple(checked_logprob(token.logprob, self.name, ModelResponseError) for token in tokens)
+
+
+def _sampling(settings: RSDSettings) -> dict[str, Any]:
+    """How a token is chosen. By default, llama.cpp also applies min-p, and truncates before it applies the temperature.
+
+    At temperature 0, the likeliest token is picked at once: weighing all 152,000 of Qwen's vocabulary takes the embedded
+    draft a tenth of its time.
+    """
+    if settings.temperature == 0:
+        return {"samplers": ["top_k"], "top_k": 1}
+    return {"samplers": ["temperature", "top_p"], "temperature": settings.temperature, "top_p": settings.top_p}
 
 
 CORES = os.cpu_count() or 1
