@@ -1,8 +1,8 @@
 """Which hidden states of the draft tell best whether a step is right: layer, pooling, probe, amount of data.
 
     rsd train-reward gsm8k-train.jsonl --work reward        # samples the training solutions
-    python benchmarks/gsm8k.py gsm8k-test-200.jsonl --limit 200 --only draft-only
-    python benchmarks/probes.py reward/solutions.jsonl results/draft-only.jsonl
+    rsd sample gsm8k-test-200.jsonl --max-tokens 768 --out test.jsonl
+    python benchmarks/probes.py reward/solutions.jsonl test.jsonl
 
 Each probe is trained on the first file, with the final answer's correctness as the label of every step, and tested on
 the second. The table shows the area under the ROC curve (AUC) of every prefix, and of solutions by their last and by

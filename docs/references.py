@@ -21,7 +21,7 @@ import typer.models
 from pydantic import BaseModel
 
 from rsd_graph.cli import app
-from rsd_graph.config import Config, LatencyConfig, ModelConfig, RewardConfig, ServeConfig, TargetConfig
+from rsd_graph.config import Config, DraftConfig, LatencyConfig, ModelConfig, RewardConfig, ServeConfig, TargetConfig
 from rsd_graph.presets import PRESETS
 from rsd_graph.settings import RSDSettings
 
@@ -148,6 +148,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "top": lambda: fields(Config, {"draft", "target", "reward", "latency", "serve", "settings"}),
     "model": lambda: fields(ModelConfig),
     "reward": lambda: fields(RewardConfig, ModelConfig.model_fields),
+    "draft": lambda: fields(DraftConfig, ModelConfig.model_fields),
     "target": lambda: fields(TargetConfig, ModelConfig.model_fields),
     "latency": lambda: fields(LatencyConfig),
     "serve": lambda: fields(ServeConfig),

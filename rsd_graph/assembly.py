@@ -101,7 +101,22 @@ def _faster(
     config: Config, draft: StepGenerator, target: StepGenerator, reward: RewardModel
 ) -> tuple[StepGenerator, StepGenerator, RewardModel]:
     asked = config.latency
-    return faster(draft, target, reward, ahead=config.goes_ahead, warm=asked.warm, gate=asked.gate, hedge=asked.hedge)
+    return faster(
+        draft,
+        target,
+        reward,
+        ahead=config.goes_ahead,
+        warm=asked.warm,
+        gate=asked.gate,
+        hedge=asked.hedge,
+        confidence=_confidence(config),
+    )
+
+
+def _confidence(config: Config) -> ConfidenceReward:
+    """The draft's confidence, by its own curve if it has one."""
+    curve = config.draft.confidence
+    return ConfidenceReward() if curve is None else ConfidenceReward(curve.intercept, curve.slope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +173,7 @@ class _Build:
     async def _reward_of_the_draft(self, config: RewardConfig) -> _Built[RewardModel]:
         """The draft's confidence, or a reward file that is computed in this process beside an embedded draft."""
         if config.resolved_kind == "confidence":
-            return _Built(ConfidenceReward(), 0.0)
+            return _Built(_confidence(self._config), 0.0)
         draft = self._config.resolve("draft")
         if draft.place not in ("file", "embedded"):
             raise ConfigurationError(

@@ -27,6 +27,7 @@ from rsd_graph._internal.files import expanded, read_regular, require_no_control
 from rsd_graph.errors import ConfigurationError, describe
 from rsd_graph.presets import preset
 from rsd_graph.rewards.combined import StepCalibration
+from rsd_graph.rewards.confidence import ConfidenceCurve
 from rsd_graph.rewards.families import FAMILIES, recognize
 from rsd_graph.rewards.trained.format import is_reward_file
 from rsd_graph.settings import RSDSettings
@@ -200,6 +201,17 @@ def _from_environment(variable: str) -> str:
             "without spaces and line ends"
         )
     return key
+
+
+class DraftConfig(ModelConfig):
+    """The draft, with what only a draft can have."""
+
+    confidence: ConfidenceCurve | None = Field(
+        default=None,
+        description="How its surprisal becomes the probability that a step is right, where the reward is `confidence`, "
+        "and for `gate` and `hedge`: `{ intercept = ..., slope = ... }`, as `rsd fit-confidence` prints it. By default "
+        "the embedded draft's.",
+    )
 
 
 class TargetConfig(ModelConfig):
@@ -385,7 +397,7 @@ class Config(BaseModel):
         default="serve",
         description="Where a `model` runs: on a server that `rsd serve` starts, or in this process by vLLM.",
     )
-    draft: ModelConfig = Field(default_factory=ModelConfig, description="The model that proposes every step.")
+    draft: DraftConfig = Field(default_factory=DraftConfig, description="The model that proposes every step.")
     target: TargetConfig = Field(default_factory=TargetConfig, description="The model that rewrites rejected steps.")
     reward: RewardConfig = Field(default_factory=RewardConfig, description="What scores the draft's steps.")
     latency: LatencyConfig = Field(default_factory=LatencyConfig, description="What makes one run shorter.")
@@ -413,7 +425,7 @@ class Config(BaseModel):
 
     def needing(self, roles: Set[Literal["draft", "target"]]) -> "Config":
         """The same for work that needs these roles alone; the rest is the embedded default: servers may be down."""
-        embedded: dict[str, ModelConfig] = {"draft": ModelConfig(), "target": TargetConfig()}
+        embedded: dict[str, ModelConfig] = {"draft": DraftConfig(), "target": TargetConfig()}
         return self.model_copy(update={role: model for role, model in embedded.items() if role not in roles})
 
     @property

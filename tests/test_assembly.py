@@ -41,6 +41,16 @@ def test_the_default_is_embedded() -> None:
     assert models.parameters.reward == 0
 
 
+def test_the_confidence_has_the_curve_of_its_draft() -> None:
+    """As the reward, and in the wrappers that ask how sure the draft is."""
+    curve = {"intercept": -3.0, "slope": 0.5}
+    theirs = ConfidenceReward(intercept=-3.0, slope=0.5)
+    assert assembled({"draft": {"confidence": curve}}).reward == theirs
+    assert assembled({}).reward == ConfidenceReward()
+    wrapped = assembled({"draft": {"confidence": curve}, "latency": {"gate": 0.9}}).faster[2]
+    assert getattr(wrapped, "confidence", None) == theirs
+
+
 def test_an_embedded_target_speculates_if_it_is_to() -> None:
     """And nothing else does."""
     models = assembled({"target": {"speculative": 3}})

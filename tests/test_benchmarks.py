@@ -1,5 +1,4 @@
 import asyncio
-import json
 import re
 import runpy
 import sys
@@ -11,44 +10,25 @@ import pytest
 
 from rsd_graph import Generation, TokenUsage, Usage, create_rsd_graph
 from rsd_graph.data.problems import Problem
-from rsd_graph.data.solutions import Solution, read_solutions
 from rsd_graph.errors import ConfigurationError, ModelUnreachableError
 from rsd_graph.evaluation.comparison import Run, Solved
 from rsd_graph.models.http import ModelCard
 from rsd_graph.presets import PRESETS
 from rsd_graph.testing import ScriptedModel, ScriptedReward
 
-GSM8K = Path(__file__).parent.parent / "benchmarks" / "gsm8k.py"
-
-
-def test_what_the_gsm8k_benchmark_records_is_a_solution(tmp_path: Path) -> None:
-    """The schema that evaluation, calibration and training read, and more: authors, rewards, stop, usage, time."""
-    thought = Generation("think", "delimiter", TokenUsage(completion=2), (-0.5, -0.5))
-    wrong, right = (Generation(f"\\boxed{{{n}}}", "eos", TokenUsage(completion=3), (-0.1,) * 3) for n in (5, 4))
-    graph = create_rsd_graph(ScriptedModel([thought, wrong]), ScriptedModel([right]), ScriptedReward([0.9, 0.1]))
-    file = tmp_path / "rsd.jsonl"
-    solve_all = runpy.run_path(str(GSM8K))["solve_all"]
-    for _ in range(2):  # the second time, everything is there
-        asyncio.run(solve_all(graph, {"threshold": 0.7}, [Problem("2+2?", "4")], file, 1))
-    (line,) = file.read_text().splitlines()
-    assert read_solutions(file) == [Solution("2+2?", (thought, right), True, "4", "4")]
-    record = json.loads(line)
-    assert [(step["author"], step["reward"]) for step in record["steps"]] == [("draft", 0.9), ("target", 0.1)]
-    assert record["stop"] == "eos"
-    assert record["usage"]["draft"]["completion"] == 5
-    assert record["seconds"] >= 0
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 def test_the_throughput_benchmark_loses_no_step() -> None:
     """Its scripted servers understand the clients, and every problem gets its own answer."""
-    measure = runpy.run_path(str(GSM8K.with_name("throughput.py")))["measure"]
+    measure = runpy.run_path(str(BENCHMARKS / "throughput.py"))["measure"]
     problems, *_, wrong = asyncio.run(measure(3, 0.01))
     assert (problems, wrong) == ("3", "0")
 
 
 def test_the_embedded_benchmark_counts_and_compares(capsys: pytest.CaptureFixture[str]) -> None:
     """A single model's tokens are the target's; where two ways of RSD differ, the report says so."""
-    module = runpy.run_path(str(GSM8K.with_name("embedded.py")))
+    module = runpy.run_path(str(BENCHMARKS / "embedded.py"))
     wrote = Generation("\\boxed{4}", "eos", TokenUsage(prompt=10, completion=3))
     other = Generation("\\boxed{5}", "eos", TokenUsage(prompt=10, completion=4))
     alone = create_rsd_graph(ScriptedModel([wrote] * 2), ScriptedModel([]), module["Unasked"]())
@@ -68,7 +48,7 @@ def test_the_embedded_benchmark_counts_and_compares(capsys: pytest.CaptureFixtur
 
 @pytest.fixture(scope="module")
 def reproduce() -> dict[str, Any]:
-    return runpy.run_path(str(GSM8K.with_name("reproduce.py")))
+    return runpy.run_path(str(BENCHMARKS / "reproduce.py"))
 
 
 def solved(right: int, total: int) -> Run:
@@ -101,7 +81,7 @@ def test_the_embedded_pair_runs_each_strategy_once(reproduce: dict[str, Any]) ->
 
 def test_the_rows_of_the_reproduction_are_the_papers(reproduce: dict[str, Any]) -> None:
     """As the documentation has them, and with a preset that serves the models of each title."""
-    page = (GSM8K.parent.parent / "docs" / "benchmarks.md").read_text()
+    page = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text()
     lines = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
     for row in reproduce["ROWS"].values():
         (line,) = (line for line in lines if len(line) > 1 and line[1].startswith(row.title))

@@ -8,6 +8,7 @@ from rsd_graph import RSDSettings
 from rsd_graph.config import (
     ROLES,
     Config,
+    DraftConfig,
     LatencyConfig,
     ModelConfig,
     RewardConfig,
@@ -229,7 +230,7 @@ def test_a_table_for_another_engine_drops_the_presets_engine_keys() -> None:
 
 def test_every_key_is_described() -> None:
     """The reference and Studio's form show the descriptions."""
-    models = (Config, ModelConfig, TargetConfig, RewardConfig, LatencyConfig, ServeConfig, RSDSettings)
+    models = (Config, ModelConfig, DraftConfig, TargetConfig, RewardConfig, LatencyConfig, ServeConfig, RSDSettings)
     missing = [
         f"{model.__name__}.{name}"
         for model in models

@@ -9,6 +9,7 @@ import typer
 from rsd_graph.cli.errors import ErrorLine, exit_codes
 from rsd_graph.cli.options import ConfigFile, DataFile, DataSet, Draft, Preset, Reward, Target, user_path
 from rsd_graph.cli.report import show_report
+from rsd_graph.errors import ConfigurationError
 
 
 def bench(
@@ -53,9 +54,12 @@ def bench(
             "draft": draft, "target": target, "reward": reward, "preset": preset,
             "config": None if config is None else str(config),
         }  # fmt: skip
+        strategies = strategy or ["draft", "target", "rsd"]
+        if against is not None and against.partition(" ")[0] not in {each.partition(" ")[0] for each in strategies}:
+            raise ConfigurationError(f"--against: there is no run {against!r} among {', '.join(strategies)}")
         chosen = Bench(
             data=data,
-            strategies=strategy or ("draft", "target", "rsd"),
+            strategies=strategies,
             models={name: value for name, value in models.items() if value is not None},
             file=None if file is None else str(file),
             limit=limit,

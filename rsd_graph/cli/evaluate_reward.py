@@ -25,8 +25,8 @@ def evaluate_reward(
     solutions: Annotated[
         Path,
         typer.Option(
-            help='Recorded solutions, as JSON lines with "problem" (text), "steps" (list of texts) and "correct" '
-            "(true or false).",
+            help="Recorded solutions, as `rsd sample` writes them, or other JSON lines with "
+            '"problem" (text), "steps" (list of texts) and "correct" (true or false).',
             show_default=False,
             callback=user_path,
         ),

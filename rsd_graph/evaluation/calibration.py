@@ -9,17 +9,19 @@ and the numbers of a reward `sigmoid(intercept + weights . features)` follow by 
 means that such a step is right seven times in ten, as far as the assumption of independent steps holds.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
 
-from rsd_graph.data.solutions import Solution
+from rsd_graph.data.solutions import Solution, split_by_problem
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.rewards.confidence import ConfidenceReward, surprisal
 
 MINIMUM = 20
 """Fewest right and fewest wrong solutions to fit a curve to."""
+FOLDS = 5
 
 
 def fit_confidence(solutions: Sequence[Solution]) -> ConfidenceReward:
@@ -37,6 +39,28 @@ def fit_confidence(solutions: Sequence[Solution]) -> ConfidenceReward:
             f"calibration needs at least {MINIMUM} right and {MINIMUM} wrong solutions, got {correct.sum()} right and "
             f"{(~correct).sum()} wrong: record more"
         )
+    return _fitted(solutions)
+
+
+def held_out_confidence(solutions: Sequence[Solution]) -> tuple[np.ndarray, np.ndarray]:
+    """How well such a curve does on problems that it was not fitted to: five folds, each with a curve of its own.
+
+    Args:
+        solutions: As for `fit_confidence`.
+
+    Returns:
+        For each solution the product of its steps' rewards, and whether it is right; both of shape (solutions,).
+    """
+    products, correct = [], []
+    for training, held_out in split_by_problem(solutions, FOLDS):
+        reward = _fitted(training)
+        products += [math.prod(reward.reward(surprisal(step)) for step in each.steps) for each in held_out]
+        correct += [each.correct for each in held_out]
+    return np.array(products), np.array(correct)
+
+
+def _fitted(solutions: Sequence[Solution]) -> ConfidenceReward:
+    correct = np.array([solution.correct for solution in solutions])
     logs = np.array([[np.log1p(surprisal(step))] for solution in solutions for step in solution.steps])
     owner = np.repeat(np.arange(len(solutions)), [len(solution.steps) for solution in solutions])
     intercept, weight = fit_steps(logs, owner, correct)

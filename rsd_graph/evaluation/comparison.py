@@ -39,6 +39,8 @@ class Solved:
     """Those of models; the output of code is left out."""
     candidates: int = 1
     """Whole solutions that were written."""
+    ended: float | None = None
+    """When it was solved, in seconds since 1970; None if that was not recorded."""
 
     @property
     def flops(self) -> float | None:
@@ -125,6 +127,13 @@ class Run:
         return _seconds([*self.solved.values()])
 
     @property
+    def throughput(self) -> float | None:
+        """Solutions in a minute, over the time in which at least one was being written; None if it is not known."""
+        spans = [(each.ended - each.seconds, each.ended) for each in self.solved.values() if each.ended is not None]
+        busy = _covered(spans)
+        return 60 * len(spans) / busy if busy > 0 and len(spans) == len(self.solved) else None
+
+    @property
     def flops(self) -> float | None:
         """Mean FLOPs of a problem; None if a model's size is unknown."""
         return _mean([each.flops for each in self.solved.values()])
@@ -204,6 +213,15 @@ def labels(runs: Sequence[Run]) -> list[str]:
 def labelled(runs: Sequence[Run]) -> list[tuple[Run, str]]:
     """Each run, and what to call it."""
     return list(zip(runs, labels(runs), strict=True))
+
+
+def _covered(spans: Sequence[tuple[float, float]]) -> float:
+    """The length of all that these spans cover: pauses between resumed runs are in none of them."""
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
 
 
 def _share_right(solutions: Sequence[Solved]) -> float:

@@ -44,19 +44,20 @@ class Table:
 def results(runs: Sequence[Run]) -> Table:
     """What each run reached, and at which price."""
     columns = (
-        "data", "strategy", "problems", "accuracy", "low", "high", "seconds a problem", "FLOPs a problem",
-        "FLOPs as in the paper",
+        "data", "strategy", "problems", "accuracy", "low", "high", "seconds a problem", "solved a minute",
+        "FLOPs a problem", "FLOPs as in the paper",
     )  # fmt: skip
     rows: list[Sequence[Cell]] = []
     for run, label in labelled(runs):
         accuracy = run.accuracy
         rows.append(
-            [run.data, label, len(run.problems), accuracy.value, accuracy.low, accuracy.high, run.seconds, run.flops,
-             run.paper_flops]
+            [run.data, label, len(run.problems), accuracy.value, accuracy.low, accuracy.high, run.seconds,
+             run.throughput, run.flops, run.paper_flops]
         )  # fmt: skip
     return Table(
         "Results",
-        "Accuracy with its 95 % Wilson interval. FLOPs count all that was computed; the paper leaves out what models "
+        "Accuracy with its 95 % Wilson interval. Seconds are those of one problem while others are solved beside it, "
+        "solved a minute those of all. FLOPs count all that was computed; the paper leaves out what models "
         "read, and the reward.",
         columns,
         rows,

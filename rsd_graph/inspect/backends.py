@@ -13,7 +13,9 @@ from rsd_graph.config import Config
 from rsd_graph.strategies.outcome import Models
 
 SLOTS = 8
-"""Problems that an embedded model computes at once. Further samples wait."""
+"""Problems that an embedded model computes at once, unless `fresh_for_each` says how many there are. More wait."""
+MOST_SLOTS = 16
+"""Beyond it, a processor gains nothing, and each takes the memory of a context."""
 
 
 @dataclass(slots=True)
@@ -27,7 +29,8 @@ class _Open:
 
 _open: PerProcess[_Open] = PerProcess(_Open)
 _given: list[Models] = []
-_fresh: list[bool] = []
+_fresh: list[int] = []
+"""For each `fresh_for_each` that is open, the slots of its models."""
 
 
 async def opened(config: Config, owner: object = None) -> Models:
@@ -45,6 +48,17 @@ async def opened(config: Config, owner: object = None) -> Models:
     return await background.call(_opened(config, owner))
 
 
+async def reach(config: Config) -> None:
+    """Ask the servers of this configuration what they are; weights are not loaded.
+
+    Raises:
+        RSDError: one does not answer, or is not what it should be.
+    """
+    if not _given:
+        async with assemble(config):
+            pass
+
+
 @contextmanager
 def using(models: Models) -> Iterator[None]:
     """Let every solver and model provider in this process use these models, whatever is configured: for tests."""
@@ -56,13 +70,16 @@ def using(models: Models) -> Iterator[None]:
 
 
 @contextmanager
-def fresh_for_each() -> Iterator[None]:
+def fresh_for_each(in_flight: int = SLOTS) -> Iterator[None]:
     """Open embedded models anew for each owner, while owners come one after the other.
 
     Prompts that an earlier strategy has left in the models' caches would make a later one on the same problems look
     faster than it is.
+
+    Args:
+        in_flight: Problems that are solved at once: embedded models get as many slots, up to 16.
     """
-    _fresh.append(True)
+    _fresh.append(min(in_flight, MOST_SLOTS))
     try:
         yield
     finally:
@@ -87,7 +104,7 @@ async def _opened(config: Config, owner: object) -> Models:
 
 async def _opened_first(config: Config, now: _Open) -> Models:
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(assemble(config, slots=SLOTS))
+        models = await stack.enter_async_context(assemble(config, slots=_fresh[-1] if _fresh else SLOTS))
         await models.start()
         if not now.stacks:
             atexit.register(lambda: background.run(_close(now)))

@@ -1,30 +1,34 @@
 """Several strategies on the same problems, in one eval set of inspect_ai: what `rsd bench` runs."""
 
 import ast
+import asyncio
 import difflib
 import inspect
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 from inspect_ai import Task, eval_set, task_with
-from inspect_ai.log import EvalLog, read_eval_log, read_eval_log_sample_summaries
+from inspect_ai.dataset import Sample
+from inspect_ai.log import EvalLog, EvalSampleSummary, read_eval_log, read_eval_log_sample_summaries
 
 from rsd_graph.data.datasets import DATASETS, require_named
 from rsd_graph.errors import ConfigurationError, RSDError
-from rsd_graph.inspect.backends import fresh_for_each
-from rsd_graph.inspect.options import read_options
+from rsd_graph.inspect.backends import fresh_for_each, reach
+from rsd_graph.inspect.options import Chosen, read_options
 from rsd_graph.inspect.solvers import SOLVERS
 from rsd_graph.inspect.tasks import TASKS, problems
 from rsd_graph.strategies.table import STRATEGIES
 
 ATTEMPTS = 2
 """How often inspect_ai goes on by itself with problems that failed; requests are retried before that."""
+SHOWN = 1000
+"""Characters of a problem that the summary of a solution is sure to hold."""
 MADE_WITH = "rsd made with"
 """The key in the metadata of a log: of what the run was made, as a hash, because options may be secret."""
 
@@ -70,8 +74,10 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
         task_with(_task(bench), solver=each, metadata={MADE_WITH: made})
         for each, made in zip(solvers, made_with, strict=True)
     ]
+    _require_unchanged(logs, tasks[0].dataset)
+    asyncio.run(_reach_all(parsed))
     try:
-        with fresh_for_each():
+        with fresh_for_each(bench.in_flight):
             _, finished = eval_set(
                 tasks,
                 log_dir=str(logs),
@@ -115,11 +121,25 @@ def _parsed(strategy: str, models: Mapping[str, str]) -> tuple[str, dict[str, An
     return name, options
 
 
+async def _reach_all(parsed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """A server that is down fails once and in one line here; inspect_ai would show a traceback for each problem."""
+    configs = {}
+    for name, options in parsed:
+        config = _chosen(name, options).config
+        configs[config.model_dump_json(exclude={"settings"})] = config
+    for config in configs.values():
+        await reach(config)
+
+
+def _chosen(name: str, options: Mapping[str, Any]) -> Chosen:
+    entry = STRATEGIES[name]
+    return read_options(options, entry.make, entry.settings, speculates=entry.speculates)
+
+
 def _made_with(name: str, options: Mapping[str, Any], bench: Bench) -> str:
     """A hash of what decides how the strategy solves the problems: data set, options, models and settings."""
-    entry = STRATEGIES[name]
-    chosen = read_options(options, entry.make, entry.settings, speculates=entry.speculates)
-    own = inspect.signature(entry.make).bind(**chosen.own)
+    chosen = _chosen(name, options)
+    own = inspect.signature(STRATEGIES[name].make).bind(**chosen.own)
     own.apply_defaults()
     parts = [
         name, bench.data, bench.file, own.arguments, chosen.settings.model_dump(mode="json", exclude_defaults=True),
@@ -141,18 +161,42 @@ def _require_same(logs: Path, made_with: Sequence[str]) -> None:
 
     A run that has solved nothing may be repeated with other models: perhaps they were what was wrong.
     """
-    for file in sorted(logs.glob("*.eval")):
-        try:
-            log = read_eval_log(file, header_only=True)
-            solved = any(each.error is None for each in read_eval_log_sample_summaries(file))
-        except Exception:  # noqa: BLE001, S112  # cut when the process was killed: inspect_ai solves it again
-            continue
+    for file, log, solved in _solved(logs):
         made = (log.eval.metadata or {}).get(MADE_WITH)
         if solved and made is not None and made not in made_with:
             raise ConfigurationError(
                 f"{file} is of another data set, strategy, model or setting than those of this command and of "
                 "rsd.toml: go back to them, or choose another folder with --out"
             )
+
+
+def _require_unchanged(logs: Path, problems: Sequence[Sample]) -> None:
+    """Refuse to resume with a data set that has changed: inspect_ai knows its problems by their ids alone."""
+    asked = {problem.id: problem for problem in problems}
+    for file, _, solved in _solved(logs):
+        for each in solved:
+            if each.id in asked and _differs(each, asked[each.id]):
+                raise ConfigurationError(
+                    f"{file}: problem {each.id} was another one when it was solved: the data set has changed since; "
+                    "choose another folder with --out"
+                )
+
+
+def _solved(logs: Path) -> Iterator[tuple[Path, EvalLog, list[EvalSampleSummary]]]:
+    """The files of the logs, their headers, and what was solved in each."""
+    for file in sorted(logs.glob("*.eval")):
+        try:
+            log = read_eval_log(file, header_only=True)
+            solved = [each for each in read_eval_log_sample_summaries(file) if each.error is None]
+        except Exception:  # noqa: BLE001, S112  # cut when the process was killed: inspect_ai solves it again
+            continue
+        yield file, log, solved
+
+
+def _differs(solved: EvalSampleSummary, problem: Sample) -> bool:
+    """Whether the problem is not the one that was solved, as far as a summary, which cuts long texts, tells."""
+    pairs = (solved.input, problem.input), (solved.target, problem.target)
+    return any(str(before)[:SHOWN] != str(now)[:SHOWN] for before, now in pairs)
 
 
 def _task(bench: Bench) -> Task:

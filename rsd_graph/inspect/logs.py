@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -188,4 +189,5 @@ def _solved(sample: EvalSample, record: Mapping[str, Any]) -> Solved:
             if step["author"] != "tool"
         ],
         candidates=max(1, len(record["answers"])),
+        ended=datetime.fromisoformat(sample.completed_at).timestamp() if sample.completed_at else None,
     )

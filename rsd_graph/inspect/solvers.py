@@ -7,6 +7,7 @@ from typing import Any
 from inspect_ai.model import ModelOutput, StopReason
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
+from rsd_graph.errors import ConfigurationError
 from rsd_graph.inspect.backends import opened
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.record import STORE, record
@@ -35,6 +36,8 @@ def _solver(name: str) -> Callable[..., Solver]:
         chosen = read_options(options, entry.make, entry.settings, speculates=entry.speculates)
         run = entry.make(**chosen.own)
         decided = entry.decides(**chosen.own)
+        if ignored := sorted(decided.keys() & options.keys() - chosen.own.keys()):
+            raise ConfigurationError(f"{name} decides {', '.join(ignored)} by itself: leave it out")
 
         async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001  # of the protocol
             models = await opened(chosen.config, chosen)

@@ -25,6 +25,7 @@ def faster(
     warm: bool = False,
     gate: float | None = None,
     hedge: float | None = None,
+    confidence: RewardModel | None = None,
 ) -> tuple[StepGenerator, StepGenerator, RewardModel]:
     """The three models, wrapped; pass them to `create_rsd_graph`.
 
@@ -37,16 +38,17 @@ def faster(
         gate: A step of which the draft is at least this confident is accepted unscored (`gated`); None asks for all.
         hedge: A step of which the draft is less confident than this is written by the target too, while it is scored
             (`hedged`); None waits for the reward.
+        confidence: Says how confident the draft is; by default `ConfidenceReward`, calibrated for the embedded draft.
 
     Raises:
         ConfigurationError: a bound is not a number in [0, 1].
     """
     if gate is not None:
-        reward = gated(reward, gate)
+        reward = gated(reward, gate, confidence=confidence)
     if warm:
         target, reward = warmed(target, reward)
     if hedge is not None:
-        target, reward = hedged(target, reward, hedge)
+        target, reward = hedged(target, reward, hedge, confidence=confidence)
     if ahead:
         draft, reward = draft_ahead(draft, reward)
     return draft, target, reward

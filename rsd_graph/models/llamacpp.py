@@ -312,8 +312,8 @@ class LlamaCpp:
 def _sampling(settings: RSDSettings) -> dict[str, Any]:
     """How a token is chosen. By default, llama.cpp also applies min-p, and truncates before it applies the temperature.
 
-    At temperature 0, the likeliest token is picked at once: weighing all 152,000 of Qwen's vocabulary takes the embedded
-    draft a tenth of its time.
+    At temperature 0, the likeliest token is picked at once: weighing all 152,000 of Qwen's vocabulary takes the
+    embedded draft a tenth of its time.
     """
     if settings.temperature == 0:
         return {"samplers": ["top_k"], "top_k": 1}

@@ -16,13 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.protocols import RewardModel
-from rsd_graph.rewards.confidence import is_wordless, surprisal
+from rsd_graph.rewards.confidence import LARGEST_LOGIT, is_wordless, surprisal
 from rsd_graph.state import Generation, Score, Step
 
 R = TypeVar("R", bound=RewardModel)
 
-LARGEST_LOGIT = 1e6
-"""Beyond it, a calibration is nonsense, and its sum could overflow."""
 LEAST = 1e-6
 """Trained rewards are clipped to [LEAST, 1 - LEAST], so that their log-odds are finite."""
 

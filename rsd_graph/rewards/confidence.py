@@ -10,21 +10,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage
+from pydantic import BaseModel, ConfigDict, Field
 
 from rsd_graph.acceptance import sigmoid
 from rsd_graph.errors import RewardError
 from rsd_graph.models.logprobs import checked_logprob
 from rsd_graph.state import Generation, Score, Step
 
+LARGEST_LOGIT = 1e6
+"""Beyond it, a calibration is nonsense, and its sum could overflow."""
 ROUNDING = 1e-9
 """Nats by which the sum of a step's log-probabilities may differ from the sum of a part of it."""
+
+
+class ConfidenceCurve(BaseModel):
+    """The two numbers of `ConfidenceReward` for a draft, as `rsd.toml` holds them."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    intercept: float = Field(ge=-LARGEST_LOGIT, le=LARGEST_LOGIT)
+    slope: float = Field(ge=-LARGEST_LOGIT, le=LARGEST_LOGIT)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceReward:
     """`reward = sigmoid(intercept - slope * log(1 + surprisal))`, with the step's surprisal in nats.
 
-    The defaults were fitted to the embedded draft at temperature 0; fit them again for another draft.
+    The defaults were fitted to the embedded draft at temperature 0. `rsd fit-confidence` fits them to another draft.
     """
 
     intercept: float = 5.46

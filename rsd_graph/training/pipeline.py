@@ -102,7 +102,7 @@ async def sample_solutions(
     random.Random(options.seed).shuffle(order)  # noqa: S311  # repeatable, not secret
     chosen = order[: options.limit]
     await sample(draft, chosen, options.settings(), workdir.solutions, progress)
-    wanted = {problem.text for problem in chosen}
+    wanted = {problem.prompt for problem in chosen}
     return [solution for solution in read_solutions(workdir.solutions) if solution.problem in wanted]
 
 

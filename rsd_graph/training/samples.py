@@ -9,7 +9,8 @@ from typing import Any
 
 from rsd_graph._internal.files import Journal
 from rsd_graph._internal.progress import Progress, silent
-from rsd_graph.answers import extract_answer, same_answer
+from rsd_graph.answers import extract_answer
+from rsd_graph.data.grading import is_right
 from rsd_graph.data.problems import Problem
 from rsd_graph.data.solutions import Solution, to_record
 from rsd_graph.errors import ConfigurationError
@@ -27,7 +28,7 @@ def with_references(solutions: Sequence[Solution], problems: Sequence[Problem]) 
     Raises:
         ConfigurationError: neither is known.
     """
-    answers = {problem.text: problem.answer for problem in problems}
+    answers = {problem.prompt: problem.answer for problem in problems}
     found = []
     for solution in solutions:
         reference = solution.reference or answers.get(solution.problem)
@@ -46,6 +47,8 @@ async def sample(
     settings: RSDSettings,
     file: Path,
     progress: Progress = silent,
+    *,
+    made_with: str | None = None,
 ) -> None:
     """Have the draft solve each problem that the journal does not hold yet.
 
@@ -55,20 +58,31 @@ async def sample(
         settings: To sample with.
         file: The journal, of recorded solutions.
         progress: Told how many problems are solved.
+        made_with: Stands for all that decides what is written, and is recorded; None where the file's owner sees to it.
+
+    Raises:
+        ConfigurationError: the journal holds solutions that were made with something else.
     """
     journal = Journal(file, _with_problem)
+    if made_with is not None and any(record.get("made_with") != made_with for record in journal.records):
+        raise ConfigurationError(
+            f"{file} holds solutions of another draft, or with other settings: go back to them, or choose another file"
+        )
     done = {record["problem"] for record in journal.records}
     places = asyncio.Semaphore(CONCURRENCY)
 
     async def solve(problem: Problem) -> dict[str, Any]:
         async with places:
-            steps = await continue_solution(draft, problem.text, [], settings)
+            steps = await continue_solution(draft, problem.prompt, [], settings)
         answer = extract_answer(response(steps, settings))
-        correct = await asyncio.to_thread(same_answer, answer, problem.answer)
-        return to_record(Solution(problem.text, tuple(steps), correct, problem.answer, answer))
+        correct = await asyncio.to_thread(
+            is_right, answer, problem.answer, choices=problem.choices, tolerance=problem.tolerance
+        )
+        record = to_record(Solution(problem.prompt, tuple(steps), correct, problem.answer, answer))
+        return record if made_with is None else {**record, "made_with": made_with}
 
     report = partial(progress, "solving problems")
-    await journal.fill([solve(problem) for problem in problems if problem.text not in done], report)
+    await journal.fill([solve(problem) for problem in problems if problem.prompt not in done], report)
 
 
 def _with_problem(record: Any) -> dict[str, Any]:

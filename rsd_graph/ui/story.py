@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from rsd_graph.budget import shift
-from rsd_graph.errors import ConfigurationError
+from rsd_graph.errors import ConfigurationError, describe
+from rsd_graph.settings import RSDSettings
 
 Event = Mapping[str, Any]
 """An `RSDEvent`, or one of the page's own: `problem`, `started`, `review`, `answered`, `usage`, `result`, `error`,
@@ -144,6 +147,10 @@ def read_events(text: str, name: str) -> list[Event]:
         try:
             event = json.loads(line)
             story.tell(event)
+            if event.get("event") == "problem":
+                RSDSettings.model_validate(story.settings)  # the page's form shows them
+        except ValidationError as error:
+            raise ConfigurationError(f"{name}, line {number}: {describe(error)}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError(f"{name}, line {number}: not a line of `rsd solve --json` ({error})") from error
         events.append(event)

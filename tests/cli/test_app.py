@@ -38,6 +38,10 @@ OPTIONS = {
         "logs", "--hardware", "--draft", "--target", "--reward", "--batch", "--precision", "--price", "--no-cache",
         "--config",
     },
+    "sample": {
+        "data", "--data", "--out", "--limit", "--draft", "--temperature", "--max-tokens", "--seed", "--config",
+    },
+    "fit-confidence": {"solutions"},
     "evaluate-reward": {"--solutions", "--reward", "--limit", "--picture", "--config", "--json"},
     "train-reward": {
         "problems", "--out", "--weights", "--solutions", "--limit", "--labels", "--continuations", "--family",

@@ -49,6 +49,14 @@ def test_a_run_is_summed_up() -> None:
     assert RSD.paper_flops == 2 * (1.0 * 10 + 10.0 * 4)
 
 
+def test_throughput_leaves_pauses_out() -> None:
+    """Two problems at once, a day's pause, and a third one: three in the four seconds that the models worked."""
+    first, second = replace(solved(True, 2.0), ended=102.0), replace(solved(True, 3.0), ended=103.0)
+    third = replace(solved(True, 1.0), ended=90_000.0)
+    assert Run("d", "rsd", {"1": first, "2": second, "3": third}).throughput == 60 * 3 / 4
+    assert Run("d", "rsd", {"1": first, "2": solved(True)}).throughput is None  # of older logs
+
+
 def test_flops_are_unknown_where_a_size_is() -> None:
     """Even of one problem: the mean would be that of others."""
     unknown = Run("d", "rsd", {"1": solved(True), "2": solved(True, sizes=None)})

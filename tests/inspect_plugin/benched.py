@@ -16,6 +16,7 @@ from rsd_graph.testing import ScriptedModel, ScriptedReward
 from tests.inspect_plugin.evaluated import wrote
 
 PROBLEMS = 8
+STRATEGIES = ("draft", "target", "rsd threshold=0.5")
 
 
 class Slow(ScriptedModel):
@@ -43,8 +44,7 @@ def main(folder: Path, seconds: float) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     reward = ScriptedReward(lambda _, candidate: 0.9 if "boxed{2}" in candidate.text else 0.1)
     with using(Models(Slow(adds(2), "d"), Slow(adds(6), "t"), reward)):
-        bench = Bench(str(file), ("draft", "target", "rsd threshold=0.5"), in_flight=2)
-        run_bench(bench, folder / "logs", "none")
+        run_bench(Bench(str(file), STRATEGIES, in_flight=2), folder / "logs", "none")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     log: list[str] = []
 
     @asynccontextmanager
-    async def assemble(*_: Any, **__: Any) -> AsyncIterator[Fake]:
-        log.append("opened")
+    async def assemble(*_: Any, slots: int, **__: Any) -> AsyncIterator[Fake]:
+        log.append("opened" if slots == backends.SLOTS else f"opened with {slots} slots")
         yield Fake()
         log.append("closed")
 
@@ -50,3 +50,11 @@ def test_a_bench_opens_them_for_each_strategy(told: list[str]) -> None:
         for owner in ("a", "a", "b", "b"):
             asyncio.run(opened(Config(), owner))
     assert told == ["opened", "closed", "opened"]
+
+
+@pytest.mark.parametrize(("in_flight", "slots"), [(1, 1), (12, 12), (64, 16)])
+def test_they_compute_all_problems_at_once_that_are_in_flight(told: list[str], in_flight: int, slots: int) -> None:
+    """Up to a number from which on a processor gains nothing."""
+    with fresh_for_each(in_flight):
+        asyncio.run(opened(Config()))
+    assert told == [f"opened with {slots} slots"]

@@ -16,11 +16,12 @@ from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.inspect.bench import MADE_WITH, _plain, _require_same
+from rsd_graph.inspect.bench import MADE_WITH, Bench, _plain, _require_same, run_bench
 from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
 from rsd_graph.models.llamacpp import DRAFT_TOKENS
+from tests.inspect_plugin.benched import STRATEGIES
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +174,12 @@ def test_what_cannot_be_sampled_is_named(name: str, own: dict[str, Any]) -> None
         SOLVERS[name](**own)
 
 
+def test_what_a_strategy_decides_by_itself_is_refused() -> None:
+    """It would be ignored: SpecReason's threshold is a digit, and it knows no budget."""
+    with pytest.raises(ConfigurationError, match="spec-reason decides budget, weighting by itself"):
+        SOLVERS["spec-reason"](threshold=5, budget=0.3, weighting="step")
+
+
 def rsd(*words: object) -> Result:
     return CliRunner().invoke(app, [*map(str, words)])
 
@@ -318,6 +325,14 @@ def test_a_bench_is_resumed_with_the_same_models_and_settings_alone(folder: Path
     _require_same(tmp_path / "logs", ["these"])  # nothing was solved: the models may have been what was wrong
 
 
+def test_a_baseline_that_is_not_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """Rather than when the report is made, hours later."""
+    run = rsd("bench", "gsm8k", "-s", "rsd threshold=0.5", "--against", "target", "--out", tmp_path / "made")
+    assert run.exit_code == 1
+    assert "there is no run 'target' among rsd threshold=0.5" in run.stderr.replace("\n", " ")
+    assert not (tmp_path / "made").exists()
+
+
 def bench(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
     folder.mkdir(exist_ok=True)
     return subprocess.Popen([sys.executable, "-m", "tests.inspect_plugin.benched", str(folder), str(seconds)])
@@ -342,3 +357,7 @@ def test_a_bench_that_is_killed_goes_on(tmp_path: Path) -> None:
         assert [(each.right, each.usage) for each in one.solved.values()] == [
             (other.solved[name].right, other.solved[name].usage) for name in one.solved
         ]
+    file = tmp_path / "quiet" / "sums.jsonl"
+    file.write_text(file.read_text().replace("3+3?", "3+4?"))  # under the same name, and the same ids
+    with pytest.raises(ConfigurationError, match="problem 4 was another one when it was solved"):
+        run_bench(Bench(str(file), STRATEGIES), tmp_path / "quiet" / "logs", "none")

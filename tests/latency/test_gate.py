@@ -51,6 +51,16 @@ def test_the_events_say_so() -> None:
     assert told == [(None, True), (0.8, True)]
 
 
+def test_another_draft_has_another_confidence() -> None:
+    """A curve by which the draft is never sure enough lets nothing pass; `hedge` asks the same curve."""
+    reward = SlowReward([1.0])
+    never = ConfidenceReward(intercept=-5.0, slope=0.0)
+    draft, target = SlowModel(steps("d", 3, SURE)), SlowModel(steps("t", 3))
+    graph = create_rsd_graph(*faster(draft, target, reward, gate=BOUND, hedge=0.5, confidence=never))
+    assert [step.reward for step in graph.invoke({"problem": "p"})["steps"]] == [1.0] * 4
+    assert target.asked
+
+
 def test_by_default_there_is_no_gate() -> None:
     """Every step is scored, however sure the draft is."""
     reward = SlowReward([1.0])

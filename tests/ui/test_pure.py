@@ -93,6 +93,7 @@ def test_a_file_of_rsd_solve_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [("{", "line 1"), ('{"event": "kept"}', "line 1"), ("[]", "line 1"), ("", "no run"),
+     ('{"event": "problem", "problem": "p", "settings": {"threshold": 7}}', "line 1: threshold"),
      ('{"event": "loading"}', "no run"), ('\n\n{"event": "proposed"}', "line 3")],
 )  # fmt: skip
 def test_a_file_that_holds_no_run_is_named(text: str, where: str) -> None:

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rsd_graph.rewards.combined import LARGEST_LOGIT, StepCalibration
+from rsd_graph.rewards.combined import StepCalibration
+from rsd_graph.rewards.confidence import LARGEST_LOGIT
 from rsd_graph.rewards.families.trained import DELIMITER, SYSTEM_PROMPT, TrainedScore
 
 FORMAT: Literal[1] = 1
