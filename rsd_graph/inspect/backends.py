@@ -2,13 +2,13 @@
 
 import asyncio
 import atexit
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from rsd_graph._internal import background
 from rsd_graph._internal.background import PerProcess
-from rsd_graph.assembly import assemble
+from rsd_graph.assembly import Assembly, assemble
 from rsd_graph.config import Config
 from rsd_graph.strategies.outcome import Models
 
@@ -48,15 +48,18 @@ async def opened(config: Config, owner: object = None) -> Models:
     return await background.call(_opened(config, owner))
 
 
-async def reach(config: Config) -> None:
-    """Ask the servers of this configuration what they are; weights are not loaded.
+@asynccontextmanager
+async def reached(config: Config) -> AsyncIterator[Models]:
+    """The models of this configuration as they are told apart before any work: no weights are loaded.
 
     Raises:
-        RSDError: one does not answer, or is not what it should be.
+        RSDError: a server does not answer, or is not what it should be.
     """
-    if not _given:
-        async with assemble(config):
-            pass
+    if _given:
+        yield _given[-1]
+        return
+    async with assemble(config) as assembly:
+        yield _models(assembly)
 
 
 @contextmanager
@@ -104,12 +107,16 @@ async def _opened(config: Config, owner: object) -> Models:
 
 async def _opened_first(config: Config, now: _Open) -> Models:
     async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(assemble(config, slots=_fresh[-1] if _fresh else SLOTS))
-        await models.start()
+        assembly = await stack.enter_async_context(assemble(config, slots=_fresh[-1] if _fresh else SLOTS))
+        await assembly.start()
         if not now.stacks:
             atexit.register(lambda: background.run(_close(now)))
         now.stacks.append(stack.pop_all())
-    return Models(models.draft, models.target, models.reward, models.faster, models.parameters)
+    return _models(assembly)
+
+
+def _models(assembly: Assembly) -> Models:
+    return Models(assembly.draft, assembly.target, assembly.reward, assembly.faster, assembly.parameters)
 
 
 async def _close(now: _Open) -> None:

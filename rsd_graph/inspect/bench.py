@@ -19,7 +19,7 @@ from inspect_ai.log import EvalLog, EvalSampleSummary, read_eval_log, read_eval_
 
 from rsd_graph.data.datasets import DATASETS, require_named
 from rsd_graph.errors import ConfigurationError, RSDError
-from rsd_graph.inspect.backends import fresh_for_each, reach
+from rsd_graph.inspect.backends import fresh_for_each, reached
 from rsd_graph.inspect.options import Chosen, read_options
 from rsd_graph.inspect.solvers import SOLVERS
 from rsd_graph.inspect.tasks import TASKS, problems
@@ -62,8 +62,8 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
 
     Raises:
         ConfigurationError: there is no such data set, strategy or option; a strategy is there twice; or the folder
-            holds other runs, or the same with other models or settings.
-        RSDError: problems are left that could not be solved.
+            holds other runs, or the same with other models or settings; or a strategy cannot run on these models.
+        RSDError: a server does not answer; or problems are left that could not be solved.
     """
     parsed = [_parsed(strategy, bench.models) for strategy in bench.strategies]
     solvers = [SOLVERS[name](**options) for name, options in parsed]  # before anything is downloaded
@@ -75,7 +75,7 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
         for each, made in zip(solvers, made_with, strict=True)
     ]
     _require_unchanged(logs, tasks[0].dataset)
-    asyncio.run(_reach_all(parsed))
+    asyncio.run(_require_models(parsed))
     try:
         with fresh_for_each(bench.in_flight):
             _, finished = eval_set(
@@ -121,14 +121,15 @@ def _parsed(strategy: str, models: Mapping[str, str]) -> tuple[str, dict[str, An
     return name, options
 
 
-async def _reach_all(parsed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """A server that is down fails once and in one line here; inspect_ai would show a traceback for each problem."""
-    configs = {}
+async def _require_models(parsed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse models that a strategy cannot run on, and servers that are down.
+
+    Here that is one line, and before the first strategy has run; inspect_ai would show a traceback for each problem.
+    """
     for name, options in parsed:
-        config = _chosen(name, options).config
-        configs[config.model_dump_json(exclude={"settings"})] = config
-    for config in configs.values():
-        await reach(config)
+        chosen = _chosen(name, options)
+        async with reached(chosen.config) as models:
+            await STRATEGIES[name].requires(models, **chosen.own)
 
 
 def _chosen(name: str, options: Mapping[str, Any]) -> Chosen:

@@ -6,7 +6,7 @@ from rsd_graph.graph import create_rsd_graph
 from rsd_graph.next_step import conversation
 from rsd_graph.settings import RSDSettings, with_fields
 from rsd_graph.strategies.outcome import Models, Outcome, Strategy, Watch, nobody
-from rsd_graph.strategies.shadow import require_text_reward, shadow_rewards
+from rsd_graph.strategies.shadow import require_shadow, shadow_rewards
 
 
 def rsd(*, shadow: bool = False, **fields: Any) -> Strategy:
@@ -21,8 +21,7 @@ def rsd(*, shadow: bool = False, **fields: Any) -> Strategy:
 
     async def solve(models: Models, problem: str, settings: RSDSettings, watch: Watch = nobody) -> Outcome:
         chosen = with_fields(settings, fields)
-        if shadow:
-            require_text_reward(models.reward)
+        await require_shadow(models, shadow=shadow)
         output = await run(models, {"problem": problem}, chosen, watch)
         steps = output["steps"]
         rewards = await shadow_rewards(models.reward, conversation(chosen, problem), steps) if shadow else {}

@@ -5,25 +5,27 @@ A step of the draft can be poor because the problem is hard, and the target's ma
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 
 from rsd_graph.errors import ConfigurationError, ContextOverflowError
 from rsd_graph.protocols import RewardModel, needs_logprobs
 from rsd_graph.state import Generation, Step
+from rsd_graph.strategies.outcome import Models
 from rsd_graph.verdicts import verdicts
 
 
-def require_text_reward(reward: RewardModel) -> None:
-    """Refuse a reward that cannot judge the target's steps.
+async def require_shadow(models: Models, *, shadow: bool = False, **_: Any) -> None:
+    """Refuse `shadow` with a reward that cannot judge the target's steps.
 
     Raises:
         ConfigurationError: it reads the draft's log-probabilities, which the target's steps do not have.
     """
-    if needs_logprobs(reward):
+    if shadow and needs_logprobs(models.reward):
         raise ConfigurationError(
-            f"shadow: the reward {reward.name} reads the draft's log-probabilities, so that it cannot judge what the "
-            "target wrote; use a process reward model, a trained reward or a judge"
+            f"shadow: the reward {models.reward.name} reads the draft's log-probabilities, so that it cannot judge what "
+            "the target wrote; use a process reward model, a trained reward or a judge"
         )
 
 

@@ -1,7 +1,6 @@
 """Token-level speculative decoding (arXiv 2211.17192): the target alone, faster, by its own engine."""
 
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.protocols import StepGenerator
 from rsd_graph.settings import RSDSettings
 from rsd_graph.speculation import Proposals, Speculator, counting_proposals
 from rsd_graph.state import TokenUsage, Usage
@@ -29,7 +28,7 @@ def speculative() -> Strategy:
     """
 
     async def solve(models: Models, problem: str, settings: RSDSettings, watch: Watch = nobody) -> Outcome:
-        await _require_speculation(models.target)
+        await require_speculation(models)
         with counting_proposals() as proposals:
             written = await write_whole(models.target, "target", problem, settings)
         return await outcome(written, _usage(written, proposals), watch)
@@ -37,7 +36,13 @@ def speculative() -> Strategy:
     return solve
 
 
-async def _require_speculation(target: StepGenerator) -> None:
+async def require_speculation(models: Models) -> None:
+    """Refuse a target whose engine does not speculate.
+
+    Raises:
+        ConfigurationError: it does not, or does not say so.
+    """
+    target = models.target
     speculates = await target.speculates() if isinstance(target, Speculator) else None
     if speculates:
         return

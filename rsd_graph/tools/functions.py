@@ -6,6 +6,7 @@ results come as the user's next turn.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from rsd_graph.tools.formats import shortened, unmarked
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 RESULT, RESULT_END = "<tool_response>", "</tool_response>"
+_TAG = re.compile(f"{OPENING}|{CLOSING}")
 BETWEEN = f"\n{RESULT_END}\n{RESULT}\n"
 """What stands between the results of several calls in one turn."""
 LONGEST_RESULT = 4000
@@ -106,8 +108,7 @@ class Functions:
             calls: See `Calls.code`.
             clean: Makes a result harmless.
         """
-        blocks = [block.partition(CLOSING)[0] for block in calls.split(OPENING)[1:]]
-        return BETWEEN.join([_whole(clean(await self._result(block))) for block in blocks])
+        return BETWEEN.join([_whole(clean(await self._result(call))) for call in _tagged(calls)])
 
     async def _result(self, block: str) -> str:
         call = _read(block)
@@ -125,6 +126,24 @@ class Functions:
         if not isinstance(said, ToolMessage):  # a `Command` is for a graph of LangGraph's own nodes
             return f"Error: {name} returned a {type(said).__name__}, which cannot be shown or obeyed here"
         return _text(said.content)
+
+
+def _tagged(text: str) -> list[str]:
+    """What stands between the tags. A tag within the JSON, in a text that a call passes on, is none."""
+    found = []
+    _, opened, rest = text.partition(OPENING)
+    while opened:
+        call = _TAG.split(rest, maxsplit=1)[0]
+        try:
+            _, end = json.JSONDecoder().raw_decode(rest, len(rest) - len(rest.lstrip()))
+        except (ValueError, RecursionError):
+            pass  # no call: the model is told so
+        else:
+            if _TAG.match(rest[end:].lstrip()):
+                call = rest[:end]
+        found.append(call)
+        _, opened, rest = rest[len(call) :].partition(OPENING)
+    return found
 
 
 def _untagged(text: str) -> list[str]:

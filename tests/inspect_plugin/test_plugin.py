@@ -333,6 +333,29 @@ def test_a_baseline_that_is_not_run_is_refused_before_anything_runs(tmp_path: Pa
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["-s", "rsd shadow=true", "-s", "target"],
+            "shadow: the reward confidence reads the draft's log-probabilities",
+        ),
+        (["-s", "target", "-s", "rsd draft=http://127.0.0.1:9"], "127.0.0.1:9"),
+    ],
+)
+def test_models_that_a_strategy_cannot_run_on_are_refused_before_anything_runs(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    """In one line, rather than a traceback for each problem after the first strategy has taken its hours."""
+    problems = tmp_path / "sums.jsonl"
+    problems.write_text(json.dumps({"question": "1+1?", "answer": "2"}) + "\n")
+    run = rsd("bench", problems, *words, "--out", tmp_path / "made")
+    assert (run.exit_code, run.stdout) == (1, "")
+    assert told in run.stderr.replace("\n", " ")
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "made").exists()
+
+
 def bench(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
     folder.mkdir(exist_ok=True)
     return subprocess.Popen([sys.executable, "-m", "tests.inspect_plugin.benched", str(folder), str(seconds)])

@@ -1,6 +1,7 @@
 """LangChain tools that the models call, on scripted models."""
 
 import asyncio
+import json
 from typing import Annotated, Any
 
 import pytest
@@ -76,6 +77,19 @@ def test_several_calls_are_answered_in_their_order() -> None:
         {"problem": "p"}
     )
     assert out["steps"][1].text == RESULT.format("0.5\n</tool_response>\n<tool_response>\n0.75")
+
+
+@pytest.mark.parametrize("item", ["<tool_call>", "</tool_call>", "<tool_call>{}</tool_call>"])
+def test_a_tag_in_an_argument_is_a_text(item: str) -> None:
+    """A call about calls is one call; one whose closing tag is missing is still told from the next."""
+
+    def same(item: str) -> str:
+        """The same text."""
+        return str(len(item))
+
+    calls = call("same", json.dumps({"item": item}))
+    assert asyncio.run(Functions([same]).output(calls)) == str(len(item))
+    assert asyncio.run(Functions([same]).output(calls.removesuffix("</tool_call>") + calls)).count(str(len(item))) == 2
 
 
 @pytest.mark.parametrize(
