@@ -50,6 +50,7 @@ def sample(
         settings = load_config(config, overrides(draft, None, "confidence", None, chosen)).needing({"draft"})
         form = None if file is None else data
         problems = load_problems(data if file is None else str(file), form=form)[:limit]
+        out.parent.mkdir(parents=True, exist_ok=True)
         with Stages() as stages:
             asyncio.run(_sample(settings, problems, out, stages))
         wanted = {problem.prompt for problem in problems}

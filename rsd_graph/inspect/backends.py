@@ -15,7 +15,7 @@ from rsd_graph.strategies.outcome import Models
 SLOTS = 8
 """Problems that an embedded model computes at once, unless `fresh_for_each` says how many there are. More wait."""
 MOST_SLOTS = 16
-"""Beyond it, a processor gains nothing, and each takes the memory of a context."""
+"""Each takes the memory of a context."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ def fresh_for_each(in_flight: int = SLOTS) -> Iterator[None]:
     faster than it is.
 
     Args:
-        in_flight: Problems that are solved at once: embedded models get as many slots, up to 16.
+        in_flight: Problems that are solved at once: embedded models get as many slots, up to `MOST_SLOTS`.
     """
     _fresh.append(min(in_flight, MOST_SLOTS))
     try:

@@ -46,15 +46,17 @@ def test_a_curve_is_fitted_to_what_the_draft_has_solved(problems: Path, digit_we
 
 def test_solutions_of_different_settings_are_not_mixed(problems: Path, small_weights: Path) -> None:
     """A curve of the confidence changes none of them."""
-    command = ["sample", problems, "--limit", 2, "--draft", small_weights, "--max-tokens"]
+    out = Path("new/folder/solutions.jsonl")
+    command = ["sample", problems, "--limit", 2, "--out", out, "--draft", small_weights, "--max-tokens"]
     assert rsd(*command, 1).exit_code == 0
-    before = Path("solutions.jsonl").read_text()
+    before = out.read_text()
     other = rsd(*command, 2)
     assert (other.exit_code, other.stdout) == (1, "")
     assert "solutions.jsonl holds solutions of another draft, or with other settings" in other.stderr
-    assert Path("solutions.jsonl").read_text() == before
+    assert out.read_text() == before
     Path("rsd.toml").write_text(f'[draft]\npath = "{small_weights}"\nconfidence = {{ intercept = 1, slope = 1 }}\n')
-    assert rsd("sample", problems, "--limit", 2, "--max-tokens", 1).exit_code == 0
+    assert rsd("sample", problems, "--limit", 2, "--out", out, "--max-tokens", 1).exit_code == 0
+    assert out.read_text() == before
 
 
 def test_choices_are_shown_and_graded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_weights: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_bench_opens_them_for_each_strategy(told: list[str]) -> None:
 
 @pytest.mark.parametrize(("in_flight", "slots"), [(1, 1), (12, 12), (64, 16)])
 def test_they_compute_all_problems_at_once_that_are_in_flight(told: list[str], in_flight: int, slots: int) -> None:
-    """Up to a number from which on a processor gains nothing."""
+    """Up to a number: each slot takes memory."""
     with fresh_for_each(in_flight):
         asyncio.run(opened(Config()))
     assert told == [f"opened with {slots} slots"]
