@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from rsd_graph.models.group_lock import GroupLock
+from rsd_graph.models.group_lock import MOST_OVERTAKEN, GroupLock
 
 
 def test_one_owner_enters_together() -> None:
@@ -68,6 +68,51 @@ def test_later_requests_queue_after_a_waiting_owner() -> None:
         return order
 
     assert asyncio.run(run()) == ["d1", "t1", "t2", "d2"]
+
+
+def test_a_batch_that_most_are_in_goes_on() -> None:
+    """Three draft steps are inside and the target has one to write: a fourth joins them, and the target comes next."""
+
+    async def run() -> list[str]:
+        turns, order = GroupLock(), []
+
+        async def visit(owner: str, name: str) -> None:
+            async with turns.turn(owner):
+                order.append(name)
+                await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as group:
+            for name in ("d1", "d2", "d3", "t1", "d4", "t2", "t3", "t4", "d5"):
+                group.create_task(visit(name[0], name))
+                await asyncio.sleep(0)
+        return order
+
+    assert asyncio.run(run()) == ["d1", "d2", "d3", "d4", "t1", "t2", "t3", "t4", "d5"]
+
+
+def test_nobody_is_overtaken_for_ever() -> None:
+    """Many problems whose draft is always right, and one that needs the target."""
+
+    async def run() -> int:
+        turns, steps = GroupLock(), 0
+
+        async def drafts() -> None:
+            nonlocal steps
+            while not done.is_set():
+                async with turns.turn("draft"):
+                    steps += 1
+                    await asyncio.sleep(0)
+
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(drafts())
+            await asyncio.sleep(0)
+            async with turns.turn("target"):
+                done.set()
+        return steps
+
+    assert asyncio.run(asyncio.wait_for(run(), 5)) <= MOST_OVERTAKEN + 8
 
 
 def test_a_cancelled_waiter_leaves_no_gap() -> None:
