@@ -91,6 +91,11 @@ class Run:
         return self.name.partition(" ")[0]
 
     @property
+    def options(self) -> str:
+        """What the name says beside the strategy."""
+        return self.name.partition(" ")[2]
+
+    @property
     def decides(self) -> bool:
         """Whether a reward decided who writes each step, and was recorded."""
         return self.strategy in DECIDING and any(

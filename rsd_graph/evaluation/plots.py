@@ -9,7 +9,7 @@ from rsd_graph.evaluation.comparison import Run, labelled
 INK = "#1a2b3c"
 """Drawn with this colour, shown with that of the text around the picture."""
 ENDS = ("draft", "target")
-"""The names of the two runs that a line joins."""
+"""The strategies of two runs that a line joins, if they have the same models and options."""
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#999933", "#888888")
 """Paul Tol's bright scheme, which colour-blind readers can tell apart, on white and on black."""
 
@@ -33,10 +33,13 @@ def accuracy_against(runs: Sequence[Run], cost: Callable[[Run], float | None], w
         return None
 
     def draw(axes: Any) -> None:
-        for pair in {run.pair for run, _, _ in known}:
-            line = [(at, run.accuracy.value) for run, _, at in known if run.pair == pair and run.name in ENDS]
+        lines: dict[object, dict[str, tuple[float, float]]] = {}
+        for run, _, at in known:
+            if run.strategy in ENDS:
+                lines.setdefault((run.pair, run.options), {})[run.strategy] = (at, run.accuracy.value)
+        for line in lines.values():
             if len(line) == len(ENDS):
-                axes.plot(*zip(*sorted(line), strict=True), ":", color=INK, alpha=0.6, zorder=1)
+                axes.plot(*zip(*line.values(), strict=True), ":", color=INK, alpha=0.6, zorder=1)
         for number, (run, label, at) in enumerate(known):
             found = run.accuracy
             axes.errorbar(

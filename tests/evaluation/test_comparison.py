@@ -143,6 +143,16 @@ def test_plots_are_svg_in_the_colour_of_the_text() -> None:
     assert over_positions([TARGET]) is None
 
 
+@pytest.mark.parametrize(("options", "joined"), [(" max_tokens=768", True), ("", False)])
+def test_a_line_joins_draft_and_target_of_the_same_options(options: str, joined: bool) -> None:
+    """What choosing one of the two by lot would give; a target with another limit is no end of it."""
+    draft = Run("gsm8k", f"draft{options}", {"2": solved(False, 1.0)}, PAIR)
+    target = Run("gsm8k", "target max_tokens=768", TARGET.solved, PAIR)
+    picture = accuracy_against([draft, target, RSD], lambda run: run.seconds, "seconds")
+    assert picture is not None
+    assert ("stroke-dasharray" in picture) is joined
+
+
 def test_a_page_holds_everything_and_runs_nothing() -> None:
     """No file from elsewhere, no script, no mark-up of a model's; ids of two pictures differ."""
     hostile = Run("<script>alert(1)</script>", "rsd", RSD.solved, PAIR)
