@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-
 MOST_OVERTAKEN = 32
 """How often those that wait may be overtaken before nobody joins any more."""
 
@@ -29,9 +28,9 @@ class GroupLock:
     Two llama.cpp servers with a thread on every core compete for the cores at their spin barriers: both fall below one
     token per second. Requests to the same server share a batch, which is faster than one after another. So all waiting
     requests of one model are admitted together, next to those of other models as long as there are cores for each
-    model's threads. Once a request of a model waits for which there is no room, later requests queue after it; save that
-    one joins its own model while more of that model's requests are inside than others wait. A step of a draft is often
-    followed by the next one: if that had to wait, the batch would shrink to its slowest member.
+    model's threads. Once a request of a model waits for which there is no room, later requests queue after it, save
+    that one joins its own model while more of that model's requests are inside than others wait. A step of a draft is
+    often followed by the next one: if that had to wait, the batch would shrink to its slowest member.
 
     Belongs to one event loop.
 

@@ -24,8 +24,8 @@ async def require_shadow(models: Models, *, shadow: bool = False, **_: Any) -> N
     """
     if shadow and needs_logprobs(models.reward):
         raise ConfigurationError(
-            f"shadow: the reward {models.reward.name} reads the draft's log-probabilities, so that it cannot judge what "
-            "the target wrote; use a process reward model, a trained reward or a judge"
+            f"shadow: the reward {models.reward.name} reads the draft's log-probabilities, so that it cannot judge "
+            "what the target wrote; use a process reward model, a trained reward or a judge"
         )
 
 
