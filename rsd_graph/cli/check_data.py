@@ -30,13 +30,10 @@ def check_data(
     Exit code: 0 if all grade as right, 1 if some do not or on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine(), extras="eval"):
-        from rsd_graph.data.datasets import load_problems, require_named
+        from rsd_graph.data.datasets import load_named
         from rsd_graph.data.grading import wrongly_graded
 
-        if file is not None:
-            require_named(data)
-        form = None if file is None else data
-        problems = load_problems(data if file is None else str(file), form=form, seed=seed, skip_broken=skip_broken)
+        problems = load_named(data, file, seed=seed, skip_broken=skip_broken)
         wrong = 0
         for problem, found in wrongly_graded(_shown(problems)):
             wrong += 1

@@ -41,15 +41,12 @@ def sample(
     Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
     with exit_codes(ErrorLine("resume"), extras="local", again="resume"):
-        from rsd_graph.data.datasets import load_problems, require_named
+        from rsd_graph.data.datasets import load_named
         from rsd_graph.data.solutions import read_solutions
 
-        if file is not None:
-            require_named(data)
         chosen = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
         settings = load_config(config, overrides(draft, None, "confidence", None, chosen)).needing({"draft"})
-        form = None if file is None else data
-        problems = load_problems(data if file is None else str(file), form=form)[:limit]
+        problems = load_named(data, file)[:limit]
         out.parent.mkdir(parents=True, exist_ok=True)
         with Stages() as stages:
             asyncio.run(_sample(settings, problems, out, stages))

@@ -88,6 +88,25 @@ def load_problems(source: str, *, form: str | None = None, seed: int = 0, skip_b
     return _with_ids(problems, source, skipped)
 
 
+def load_named(data: str, file: Path | None, *, seed: int = 0, skip_broken: bool = False) -> list[Problem]:
+    """Load what a command line names: a data set or a file, or a data set that is read from a file in its format.
+
+    Args:
+        data: See `load_problems`.
+        file: If given, of the data set `data`.
+        seed: As for `load_problems`.
+        skip_broken: As for `load_problems`.
+
+    Raises:
+        ConfigurationError: as `load_problems`, or `data` is no data set's name although a file is given.
+        ImportError: as `load_problems`.
+    """
+    if file is None:
+        return load_problems(data, seed=seed, skip_broken=skip_broken)
+    require_named(data)
+    return load_problems(str(file), form=data, seed=seed, skip_broken=skip_broken)
+
+
 def require_named(data: str) -> None:
     """Refuse what is no data set's name, where a file is given beside it.
 

@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -20,8 +20,8 @@ from inspect_ai.log import EvalLog, EvalSampleSummary, read_eval_log, read_eval_
 from rsd_graph.data.datasets import DATASETS, require_named
 from rsd_graph.errors import ConfigurationError, RSDError
 from rsd_graph.inspect.backends import fresh_for_each, reached
-from rsd_graph.inspect.options import Chosen, read_options
-from rsd_graph.inspect.solvers import SOLVERS
+from rsd_graph.inspect.options import Chosen
+from rsd_graph.inspect.solvers import SOLVERS, chosen_for
 from rsd_graph.inspect.tasks import TASKS, problems
 from rsd_graph.strategies.table import STRATEGIES
 
@@ -31,6 +31,10 @@ SHOWN = 1000
 """Characters of a problem that the summary of a solution is sure to hold."""
 MADE_WITH = "rsd made with"
 """The key in the metadata of a log: of what the run was made, as a hash, because options may be secret."""
+
+
+_Solved = tuple[Path, EvalLog, list[EvalSampleSummary]]
+"""The file of a log, its header, and what was solved in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,17 @@ def run_bench(bench: Bench, logs: Path, display: Literal["rich", "plain", "none"
     """
     parsed = [_parsed(strategy, bench.models) for strategy in bench.strategies]
     solvers = [SOLVERS[name](**options) for name, options in parsed]  # before anything is downloaded
-    made_with = [_made_with(name, options, bench) for name, options in parsed]
+    chosen = [(name, chosen_for(name, options)) for name, options in parsed]
+    made_with = [_made_with(name, each, bench) for name, each in chosen]
     _require_distinct(bench.strategies, made_with)
-    _require_same(logs, made_with)
+    solved = list(_solved(logs))
+    _require_same(solved, made_with)
     tasks = [
         task_with(_task(bench), solver=each, metadata={MADE_WITH: made})
         for each, made in zip(solvers, made_with, strict=True)
     ]
-    _require_unchanged(logs, tasks[0].dataset)
-    asyncio.run(_require_models(parsed))
+    _require_unchanged(solved, tasks[0].dataset)
+    asyncio.run(_require_models(chosen))
     try:
         with fresh_for_each(bench.in_flight):
             _, finished = eval_set(
@@ -121,25 +127,18 @@ def _parsed(strategy: str, models: Mapping[str, str]) -> tuple[str, dict[str, An
     return name, options
 
 
-async def _require_models(parsed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+async def _require_models(strategies: Sequence[tuple[str, Chosen]]) -> None:
     """Refuse models that a strategy cannot run on, and servers that are down.
 
     Here that is one line, and before the first strategy has run; inspect_ai would show a traceback for each problem.
     """
-    for name, options in parsed:
-        chosen = _chosen(name, options)
+    for name, chosen in strategies:
         async with reached(chosen.config) as models:
             await STRATEGIES[name].requires(models, **chosen.own)
 
 
-def _chosen(name: str, options: Mapping[str, Any]) -> Chosen:
-    entry = STRATEGIES[name]
-    return read_options(options, entry.make, entry.settings, speculates=entry.speculates)
-
-
-def _made_with(name: str, options: Mapping[str, Any], bench: Bench) -> str:
+def _made_with(name: str, chosen: Chosen, bench: Bench) -> str:
     """A hash of what decides how the strategy solves the problems: data set, options, models and settings."""
-    chosen = _chosen(name, options)
     own = inspect.signature(STRATEGIES[name].make).bind(**chosen.own)
     own.apply_defaults()
     parts = [
@@ -157,12 +156,12 @@ def _require_distinct(strategies: Sequence[str], made_with: Sequence[str]) -> No
         first[made] = strategy
 
 
-def _require_same(logs: Path, made_with: Sequence[str]) -> None:
+def _require_same(logs: Iterable[_Solved], made_with: Sequence[str]) -> None:
     """Refuse to resume runs of something else: inspect_ai does not know what `rsd.toml` says.
 
     A run that has solved nothing may be repeated with other models: perhaps they were what was wrong.
     """
-    for file, log, solved in _solved(logs):
+    for file, log, solved in logs:
         made = (log.eval.metadata or {}).get(MADE_WITH)
         if solved and made is not None and made not in made_with:
             raise ConfigurationError(
@@ -171,10 +170,10 @@ def _require_same(logs: Path, made_with: Sequence[str]) -> None:
             )
 
 
-def _require_unchanged(logs: Path, problems: Sequence[Sample]) -> None:
+def _require_unchanged(logs: Iterable[_Solved], problems: Sequence[Sample]) -> None:
     """Refuse to resume with a data set that has changed: inspect_ai knows its problems by their ids alone."""
     asked = {problem.id: problem for problem in problems}
-    for file, _, solved in _solved(logs):
+    for file, _, solved in logs:
         for each in solved:
             if each.id in asked and _differs(each, asked[each.id]):
                 raise ConfigurationError(
@@ -183,8 +182,8 @@ def _require_unchanged(logs: Path, problems: Sequence[Sample]) -> None:
                 )
 
 
-def _solved(logs: Path) -> Iterator[tuple[Path, EvalLog, list[EvalSampleSummary]]]:
-    """The files of the logs, their headers, and what was solved in each."""
+def _solved(logs: Path) -> Iterator[_Solved]:
+    """The logs in the folder."""
     for file in sorted(logs.glob("*.eval")):
         try:
             log = read_eval_log(file, header_only=True)

@@ -1,7 +1,7 @@
 """Every strategy as a solver of inspect_ai: `--solver rsd_graph/rsd -S threshold=0.8`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from inspect_ai.model import ModelOutput, StopReason
@@ -9,7 +9,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from rsd_graph.errors import ConfigurationError
 from rsd_graph.inspect.backends import opened
-from rsd_graph.inspect.options import read_options
+from rsd_graph.inspect.options import Chosen, read_options
 from rsd_graph.inspect.record import STORE, record
 from rsd_graph.inspect.steps import Steps
 from rsd_graph.inspect.usage import record as record_usage
@@ -33,7 +33,7 @@ def _solver(name: str) -> Callable[..., Solver]:
 
     @solver(name=name.replace("-", "_"))
     def strategy(**options: Any) -> Solver:
-        chosen = read_options(options, entry.make, entry.settings, speculates=entry.speculates)
+        chosen = chosen_for(name, options)
         run = entry.make(**chosen.own)
         decided = entry.decides(**chosen.own)
         if ignored := sorted(decided.keys() & options.keys() - chosen.own.keys()):
@@ -61,6 +61,12 @@ def _solver(name: str) -> Callable[..., Solver]:
 
     strategy.__doc__ = entry.make.__doc__
     return strategy
+
+
+def chosen_for(name: str, options: Mapping[str, Any]) -> Chosen:
+    """What these options choose for the strategy with this name. Raises as `read_options`."""
+    entry = STRATEGIES[name]
+    return read_options(options, entry.make, entry.settings, speculates=entry.speculates)
 
 
 def seed_of(seed: int, epoch: int) -> int:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from rsd_graph.cli import app
 from rsd_graph.errors import ConfigurationError
-from rsd_graph.inspect.bench import MADE_WITH, Bench, _plain, _require_same, run_bench
+from rsd_graph.inspect.bench import MADE_WITH, Bench, _plain, _require_same, _solved, run_bench
 from rsd_graph.inspect.logs import read_runs
 from rsd_graph.inspect.options import read_options
 from rsd_graph.inspect.registry import SOLVERS, TASKS, RSDModel
@@ -322,7 +322,7 @@ def test_a_bench_is_resumed_with_the_same_models_and_settings_alone(folder: Path
     for sample in log.samples or ():
         sample.error = EvalError(message="no answer", traceback="", traceback_ansi="")
     write_eval_log(log, str(tmp_path / "logs" / "rsd.eval"))
-    _require_same(tmp_path / "logs", ["these"])  # nothing was solved: the models may have been what was wrong
+    _require_same(_solved(tmp_path / "logs"), ["these"])  # nothing was solved: the models may have been what was wrong
 
 
 def test_a_baseline_that_is_not_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
