@@ -47,12 +47,15 @@ def estimate(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Servers without a prefix cache: each call reads everything again.")
     ] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="All models share the hardware, as on one GPU. Models in this process do.")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Predict how long recorded runs would take on other hardware, and with models of other sizes.
 
-    Which steps were kept, and how long they are, stays as recorded. Each call takes the longer of moving the model's
-    weights and computing: the roofline model.
+    Which steps were kept, and how long they are, stays as recorded. Each pass takes the longer of moving the model's
+    weights and computing (the roofline model), or what the engine takes if that is more.
 
     Exit code: 0 on success, 1 on an error, 2 for an unknown option, 130 on Ctrl-C.
     """
@@ -67,12 +70,24 @@ def estimate(
         if machines:
             sizes = _sizes(runs, draft, target, reward)
             speeds = {
-                name: rooflines(sizes, on, batch=batch, bytes_per_parameter=precision, cached=not no_cache, price=price)
+                name: rooflines(
+                    sizes,
+                    on,
+                    batch=batch,
+                    bytes_per_parameter=precision,
+                    cached=not no_cache,
+                    price=price,
+                    shared=shared,
+                )
                 for name, on in machines.items()
             }
             typer.echo(predictions(runs, speeds).markdown())
         if "this" in names:
-            typer.echo(predictions(runs, {"this": asyncio.run(_measured(config, batch))}, measured=True).markdown())
+            typer.echo(
+                predictions(
+                    runs, {"this": asyncio.run(_measured(config, batch, shared=shared))}, measured=True
+                ).markdown()
+            )
 
 
 def _sizes(runs: "Sequence[Run]", draft: str | None, target: str | None, reward: str | None) -> "Parameters":
@@ -94,14 +109,17 @@ def _sizes(runs: "Sequence[Run]", draft: str | None, target: str | None, reward:
     return Parameters(**sizes)
 
 
-async def _measured(config: Path | None, batch: int) -> "Speeds":
-    """The speeds of draft and target, here and now."""
+async def _measured(config: Path | None, batch: int, *, shared: bool) -> "Speeds":
+    """The speeds of the models, here and now."""
     from rsd_graph.assembly import assemble
     from rsd_graph.config import load_config
     from rsd_graph.evaluation.prediction import Speeds
-    from rsd_graph.evaluation.speed import measure
+    from rsd_graph.evaluation.speed import measure, measure_reward
 
     with Stages() as stages:
-        async with assemble(load_config(config), slots=batch, progress=stages.stage) as models:
+        chosen = load_config(config)
+        shared = shared or chosen.address("draft") is None  # models in this process share its cores, or its GPU
+        async with assemble(chosen, slots=batch, progress=stages.stage) as models:
             await models.start()
-            return Speeds(await measure(models.draft, batch), await measure(models.target, batch), batch=batch)
+            draft, target = await measure(models.draft, batch), await measure(models.target, batch)
+            return Speeds(draft, target, await measure_reward(models.reward, batch), batch=batch, shared=shared)

@@ -27,6 +27,9 @@ class Speeds:
     """Dollars an hour, of all that the models run on."""
     batch: int = 1
     """Problems that are solved at once."""
+    shared: bool = False
+    """Whether all models are on the same hardware, such as one GPU or a laptop's cores. While one of them writes for
+    some problems, those that wait for another wait longer."""
 
 
 def rooflines(
@@ -37,6 +40,7 @@ def rooflines(
     bytes_per_parameter: float = 2.0,
     cached: bool = True,
     price: float | None = None,
+    shared: bool = False,
 ) -> Speeds:
     """The speeds of models of these sizes, each on this hardware. See `Speeds` and `Roofline`."""
 
@@ -44,7 +48,7 @@ def rooflines(
         return Roofline(size, on, batch, bytes_per_parameter)
 
     judge = fast(sizes.reward) if sizes.reward else None
-    return Speeds(fast(sizes.draft), fast(sizes.target), judge, cached, price, batch)
+    return Speeds(fast(sizes.draft), fast(sizes.target), judge, cached, price, batch, shared)
 
 
 def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: bool = False) -> Table:
@@ -79,7 +83,7 @@ def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: 
         raise ConfigurationError(f"times can be predicted of runs of {', '.join(PREDICTED)}; there is none")
     return Table(
         "Predicted times",
-        "By the roofline model: each call takes the longer of moving the weights and computing; the steps are those "
+        "By the roofline model: each pass takes the longer of moving the weights and computing; the steps are those "
         "recorded. The target alone is that run if there is one, and otherwise the target writing the same responses.",
         columns,
         rows,
@@ -90,7 +94,12 @@ def predict(run: Run, speeds: Speeds) -> float | None:
     """Mean seconds of a problem; None if the calls of this strategy are not known from what it records."""
     if run.strategy not in PREDICTED:
         return None
-    return sum(_seconds(run, each, speeds) for each in run.solved.values()) / len(run.solved)
+    if run.strategy == "rsd":
+        turns = _turns(run, speeds)
+        seconds = [sum(_rsd(each, speeds, turns)) for each in run.solved.values()]
+    else:
+        seconds = [_seconds(run, each, speeds) for each in run.solved.values()]
+    return sum(seconds) / len(seconds)
 
 
 def target_alone(run: Run, speeds: Speeds) -> float:
@@ -106,21 +115,55 @@ def _baseline(run: Run, runs: Sequence[Run]) -> Run:
 
 def _call(speed: Speed, unread: float, written: float, candidates: int = 1) -> float:
     """Seconds of one request: the pass that reads the prompt writes the first token."""
-    return speed.read(max(unread, 1)) + speed.write(max(written - 1, 0), candidates)
+    return _begun(speed, unread) + speed.write(max(written - 1, 0), candidates)
+
+
+def _begun(speed: Speed, unread: float) -> float:
+    """Seconds until the first token is written."""
+    return speed.call + speed.read(max(unread, 1))
+
+
+def _judge(speed: Speed, unread: float) -> float:
+    """Seconds of one request to a reward model."""
+    return speed.call + speed.read(unread)
 
 
 def _seconds(run: Run, solved: Solved, speeds: Speeds) -> float:
-    if run.strategy == "rsd":
-        return sum(_rsd(solved, speeds))
     usage, candidates = solved.usage, solved.candidates
     writer = speeds.target if usage.target.completion else speeds.draft
     written = (usage.draft + usage.target).completion / candidates
     judge = speeds.reward if run.strategy == "best-of-n" else None
-    judged = judge.read(candidates * (usage.question + written)) if judge else 0.0
+    judged = _judge(judge, candidates * (usage.question + written)) if judge else 0.0
     return _call(writer, usage.question, written, candidates) + judged
 
 
-def _rsd(solved: Solved, speeds: Speeds) -> Iterator[float]:
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """Seconds of a token that draft or target writes, in runs where each problem waits for one of them."""
+
+    draft: float
+    target: float
+
+
+def _turns(run: Run, speeds: Speeds) -> _Turns:
+    """On hardware of its own, a model writes for all problems at once. On shared hardware, passes of both alternate.
+
+    Then each writes for those that wait for it, and a pass of the other one comes in between as long as another problem
+    waits for that. Where a pass takes as long for one problem as for many, as on a GPU, this is what RSD loses there.
+    """
+    if not speeds.shared:
+        return _Turns(speeds.draft.write(1), speeds.target.write(1))
+    steps = [step for each in run.solved.values() for step in each.steps]
+    by_draft = sum(step.tokens if step.author == "draft" else step.rejected or 0 for step in steps)
+    by_target = sum(step.tokens for step in steps if step.author != "draft")
+    share = by_draft / max(by_draft + by_target, 1)
+    draft = speeds.draft.write(1, share=share) if by_draft else 0.0
+    target = speeds.target.write(1, share=1 - share) if by_target else 0.0
+    others = speeds.batch - 1
+    return _Turns(draft + target * (1 - share**others), target + draft * (1 - (1 - share) ** others))
+
+
+def _rsd(solved: Solved, speeds: Speeds, turns: _Turns) -> Iterator[float]:
     """Seconds of each call of algorithm 1, in its order."""
     read = dict.fromkeys(("draft", "target", "reward"), 0.0)
     so_far = float(solved.usage.question)
@@ -137,9 +180,9 @@ def _rsd(solved: Solved, speeds: Speeds) -> Iterator[float]:
         after = so_far + step.tokens
         if proposed is not None:
             known = after if by_draft else so_far
-            yield _call(speeds.draft, unread("draft", so_far, known), proposed)
+            yield _begun(speeds.draft, unread("draft", so_far, known)) + max(proposed - 1, 0) * turns.draft
             if speeds.reward and step.reward is not None:
-                yield speeds.reward.read(unread("reward", so_far + proposed, known))
+                yield _judge(speeds.reward, unread("reward", so_far + proposed, known))
         if not by_draft:
-            yield _call(speeds.target, unread("target", so_far, after), step.tokens)
+            yield _begun(speeds.target, unread("target", so_far, after)) + max(step.tokens - 1, 0) * turns.target
         so_far = after

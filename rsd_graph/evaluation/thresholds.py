@@ -125,11 +125,12 @@ class _Work:
     """A `Speed` that counts operations rather than seconds."""
 
     size: float
+    call: float = 0.0
 
     def read(self, tokens: float) -> float:
         return FLOPS_PER_PARAMETER * self.size * tokens
 
-    def write(self, tokens: float, candidates: int = 1) -> float:
+    def write(self, tokens: float, candidates: int = 1, share: float = 1.0) -> float:  # noqa: ARG002  # of the protocol
         return FLOPS_PER_PARAMETER * self.size * tokens * candidates
 
 

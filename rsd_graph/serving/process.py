@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,6 +25,12 @@ STOP_SECONDS = 20.0
 """A server that has not stopped this long after it was asked to is killed."""
 TAIL_LINES = 12
 TAIL_BYTES = 16384
+HEAD_BYTES = 2**20
+"""How much of a log is searched for the first error in it."""
+ERROR_LINE = re.compile(
+    r"^(?:\([^)\n]*\) )?(?:ERROR [^\n\]]*\] )?((?:\w+\.)*\w+(?:Error|Exception): \S.*)$", re.MULTILINE
+)
+"""The last line of a traceback, as vLLM writes it: behind the name of its process, and maybe its log's prefix."""
 
 END_WITH_PARENT = (
     (
@@ -168,14 +175,25 @@ class ServerProcess:
         self._watcher.state(self.server, state, detail)
 
     def failure(self, how: str) -> ServingError:
-        """The error to raise, with the last lines of the log."""
-        tail = "".join(f"\n    {line}" for line in self._last_lines(TAIL_LINES))
-        return ServingError(f"the {self.server.role}'s server {how}. Its log {self._log} ends with:{tail}")
+        """The error to raise, with the last lines of the log, and the first error in it if that is no longer there."""
+        lines = self._last_lines(TAIL_LINES)
+        tail = "".join(f"\n    {line}" for line in lines)
+        first = self._first_error()
+        cause = "" if first is None or any(first in line for line in lines) else f"\nThe first error in it: {first}"
+        return ServingError(f"the {self.server.role}'s server {how}. Its log {self._log} ends with:{tail}{cause}")
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             with suppress(ProcessLookupError):  # all of it has ended
                 os.killpg(self._process.pid, number)
+
+    def _first_error(self) -> str | None:
+        """The first error that this run of the process has written: vLLM's later ones only point to it."""
+        with suppress(OSError), self._log.open("rb") as log:
+            log.seek(self._started_at)
+            found = ERROR_LINE.search(log.read(HEAD_BYTES).decode(errors="replace"))
+            return found[1].strip() if found else None
+        return None
 
     def _last_lines(self, count: int) -> list[str]:
         """The last lines that this run of the process has written."""

@@ -36,7 +36,7 @@ OPTIONS = {
     "calibrate": {"logs", "--share", "--thresholds"},
     "estimate": {
         "logs", "--hardware", "--draft", "--target", "--reward", "--batch", "--precision", "--price", "--no-cache",
-        "--config",
+        "--shared", "--config",
     },
     "sample": {
         "data", "--data", "--out", "--limit", "--draft", "--temperature", "--max-tokens", "--seed", "--config",

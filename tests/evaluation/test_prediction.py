@@ -16,20 +16,25 @@ H100 = HARDWARE["h100"]
 class Counting:
     """A model that takes a second for each token that it reads, and a thousand for each that it writes."""
 
+    def __init__(self, call: float = 0.0) -> None:
+        self.call = call
+
     def read(self, tokens: float) -> float:
         return tokens
 
-    def write(self, tokens: float, candidates: int = 1) -> float:
+    def write(self, tokens: float, candidates: int = 1, share: float = 1.0) -> float:  # noqa: ARG002  # of the protocol
         return 1000 * tokens * candidates
 
 
 class Idle:
     """A model that takes no time."""
 
+    call = 0.0
+
     def read(self, tokens: float) -> float:
         return 0 * tokens
 
-    def write(self, tokens: float, candidates: int = 1) -> float:
+    def write(self, tokens: float, candidates: int = 1, share: float = 1.0) -> float:  # noqa: ARG002  # of the protocol
         return 0 * tokens * candidates
 
 
@@ -55,6 +60,31 @@ def test_every_call_of_the_algorithm_is_counted(role: str, cached: bool, seconds
     """Each model reads what it does not know, and writes what is recorded; the first token comes with the reading."""
     draft, target, reward = (Counting() if each == role else Idle() for each in ("draft", "target", "reward"))
     assert predict(RSD, Speeds(draft, target, reward, cached)) == seconds
+
+
+@pytest.mark.parametrize(("role", "calls"), [("draft", 3), ("target", 1), ("reward", 3)])
+def test_each_call_takes_time_beside_its_tokens(role: str, calls: int) -> None:
+    """Steps are short: a graph with three calls a step notices what a request costs."""
+
+    def seconds(call: float) -> float:
+        draft, target, reward = (Counting(call) if each == role else Idle() for each in ("draft", "target", "reward"))
+        return predict(RSD, Speeds(draft, target, reward)) or 0
+
+    assert seconds(10_000) == seconds(0) + 10_000 * calls
+
+
+def test_models_that_share_hardware_write_in_turns() -> None:
+    """One problem alone has nobody to wait for; among many, each token waits for a pass of the other model too."""
+    sizes = Parameters(1.5e9, 7e9)
+    alone, crowd, apart = (
+        rooflines(sizes, H100, batch=batch, shared=shared) for batch, shared in ((1, True), (64, True), (64, False))
+    )
+    assert predict(RSD, alone) == predict(RSD, rooflines(sizes, H100))
+    draft, target = alone.draft.write(1), alone.target.write(1)
+    waits = (19 + 9 + 39) * target + 29 * draft  # passes take as long for a share of the problems as for all
+    assert predict(RSD, crowd) == pytest.approx((predict(RSD, apart) or 0) + waits, rel=1e-3)
+    one_sided = replace(RSD, solved={"1": replace(RSD.solved["1"], steps=STEPS[:1])})
+    assert predict(one_sided, crowd) == predict(one_sided, apart)  # nobody waits for the target
 
 
 def test_other_strategies_write_whole_solutions() -> None:
@@ -88,6 +118,9 @@ def test_writing_moves_the_weights_and_reading_computes() -> None:
     assert model.read(50) == pytest.approx(moving)  # less to compute than to move
     assert model.read(10_000) == pytest.approx(2 * 7e9 * 10_000 / (0.5 * 989e12))
     assert model.read(0) == 0
+    small = Roofline(0.5e9, H100)
+    assert small.write(10) == 10 * H100.least  # the engine takes longer than the model
+    assert small.call == H100.call
 
 
 def test_a_batch_shares_the_weights() -> None:

@@ -1,7 +1,7 @@
 """Stands in for `vllm serve`: answers /health after a while, and has a child that must not outlive it.
 
-The model's name says what it does: `never` ends at once, `deaf` never answers, `slow` answers late, `stubborn` ignores
-SIGTERM, and any other is healthy.
+The model's name says what it does: `never` ends at once, `broken` does so with a log as vLLM writes it, `deaf` never
+answers, `slow` answers late, `stubborn` ignores SIGTERM, and any other is healthy.
 """
 
 import signal
@@ -24,6 +24,15 @@ print(f"loading {model}", flush=True)
 if model == "never":
     print("no such model", flush=True)
     sys.exit(3)
+if model == "broken":
+    print("(APIServer pid=1) WARNING 11-27 09:14:21 [utils.py:299] This can cause errors like `OSError: [Errno 24]`")
+    print("(EngineCore pid=2) ERROR 11-27 09:14:22 [core.py:843] Traceback (most recent call last):")
+    print(
+        "(EngineCore pid=2) ERROR 11-27 09:14:22 [core.py:843] ValueError: Free memory on device is less than desired"
+    )
+    print(*("(APIServer pid=1)   File ..." for _ in range(40)), sep="\n")
+    print("(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.", flush=True)
+    sys.exit(1)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 if model == "deaf":
     time.sleep(600)

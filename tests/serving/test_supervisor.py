@@ -151,6 +151,15 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
         supervise(servers, tmp_path, _nothing)
 
 
+def test_the_first_error_is_named_where_the_end_of_the_log_only_points_to_it(tmp_path: Path) -> None:
+    """The engine of vLLM fails in a process of its own, and forty lines of the other's traceback follow."""
+    with pytest.raises(ServingError) as caught:
+        supervise([fake("draft", "broken")], tmp_path, _nothing)
+    *_, last, first = str(caught.value).splitlines()
+    assert "RuntimeError: Engine core initialization failed" in last
+    assert first == "The first error in it: ValueError: Free memory on device is less than desired"
+
+
 def test_a_server_that_never_answers_fails_the_run(tmp_path: Path) -> None:
     """When its time is over, with the end of its log."""
     with pytest.raises(ServingError, match=r"(?s)did not answer within 1 s.*loading deaf"):
