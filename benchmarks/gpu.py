@@ -248,7 +248,11 @@ def main() -> None:
     parser.add_argument("--accepted", type=float, default=0.7, help="share of draft steps that are kept (default: 0.7)")
     parser.add_argument("--hardware", choices=HARDWARE, default="h100", help="whose data sheet predicts")
     parser.add_argument("--tokenizer", default="Qwen/Qwen2.5-Math-1.5B-Instruct", help="a name on the hub, or a folder")
-    parser.add_argument("--vllm-flags", default="", help="of draft and target, more flags of `vllm serve`, in one text")
+    parser.add_argument(
+        "--vllm-flags",
+        default="",
+        help="more flags of `vllm serve` for draft and target, in one text: --vllm-flags=--enforce-eager",
+    )
     parser.add_argument("--reward-flags", default="", help="the same of the reward")
     parser.add_argument("--start-seconds", type=float, default=900, help="to wait for the servers")
     parser.add_argument("--folder", type=Path, default=Path("results/gpu"), help="for checkpoints, rsd.toml and logs")

@@ -134,7 +134,8 @@ def test_commands_exist(block: Block) -> None:
                 assert set(arguments) <= targets
             case "python" | "python3" if arguments[0].endswith(".py"):
                 script = (ROOT / arguments[0]).read_text()
-                assert [option for option in arguments if option.startswith("--") and f'"{option}"' not in script] == []
+                options = [each.partition("=")[0] for each in arguments if each.startswith("--")]
+                assert [option for option in options if f'"{option}"' not in script] == []
             case "pip" | "python":
                 check_extras(arguments)
 
