@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from math import nan
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -214,11 +213,13 @@ async def measure(args: argparse.Namespace, file: Path) -> Table:
 def row(in_flight: int, run: Run, alone: Run, speeds: Speeds, seconds: float, computed: float) -> Sequence[Cell]:
     """One row of the table."""
     steps = [step for each in run.solved.values() for step in each.steps]
-    predicted, predicted_alone = predict(run, speeds) or nan, predict(alone, speeds) or nan
+    plain = run.name == run.strategy  # the model knows nothing of wrappers
+    predicted, predicted_alone = (predict(each, speeds) if plain else None for each in (run, alone))
     by_steps = run.strategy == "rsd"
     return [
         in_flight, run.name, len(run.solved), seconds, 60 * len(run.solved) / seconds, run.seconds,
-        run.seconds / alone.seconds, predicted, f"{predicted / run.seconds - 1:+.0%}", predicted / predicted_alone,
+        run.seconds / alone.seconds, predicted, f"{predicted / run.seconds - 1:+.0%}" if predicted else None,
+        predicted / predicted_alone if predicted and predicted_alone else None,
         sum(step.author == "target" for step in steps) / len(steps) if by_steps else None,
         len(steps) / seconds if by_steps else None, 1000 * computed / len(steps) if by_steps else None,
     ]  # fmt: skip

@@ -48,7 +48,11 @@ def estimate(
         bool, typer.Option("--no-cache", help="Servers without a prefix cache: each call reads everything again.")
     ] = False,
     shared: Annotated[
-        bool, typer.Option("--shared", help="All models share the hardware, as on one GPU. Models in this process do.")
+        bool,
+        typer.Option(
+            "--shared",
+            help="All models share the hardware, as on one GPU. Measured by `this`, models in this process always do.",
+        ),
     ] = False,
     config: ConfigFile = None,
 ) -> None:
@@ -118,8 +122,10 @@ async def _measured(config: Path | None, batch: int, *, shared: bool) -> "Speeds
 
     with Stages() as stages:
         chosen = load_config(config)
-        shared = shared or chosen.address("draft") is None  # models in this process share its cores, or its GPU
+        # models in this process share its cores, or its GPU
+        shared = shared or all(chosen.address(role) is None for role in ("draft", "target"))
         async with assemble(chosen, slots=batch, progress=stages.stage) as models:
             await models.start()
             draft, target = await measure(models.draft, batch), await measure(models.target, batch)
-            return Speeds(draft, target, await measure_reward(models.reward, batch), batch=batch, shared=shared)
+            reward = await measure_reward(models.reward, batch) if models.running_for_reward else None
+            return Speeds(draft, target, reward, batch=batch, shared=shared)

@@ -83,8 +83,9 @@ def predictions(runs: Sequence[Run], speeds: Mapping[str, Speeds], *, measured: 
         raise ConfigurationError(f"times can be predicted of runs of {', '.join(PREDICTED)}; there is none")
     return Table(
         "Predicted times",
-        "By the roofline model: each pass takes the longer of moving the weights and computing; the steps are those "
-        "recorded. The target alone is that run if there is one, and otherwise the target writing the same responses.",
+        "Of hardware, by the roofline model: each pass takes the longest of moving the weights, computing, and what an "
+        "engine takes. Of `this`, from the speeds measured. The steps are those recorded. The target alone is that run "
+        "if there is one, and otherwise the target writing the same responses.",
         columns,
         rows,
     )

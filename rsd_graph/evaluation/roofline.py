@@ -2,8 +2,9 @@
 
 A pass takes the longer of two times: to move what it reads from memory, and to compute. Writing a token moves all
 weights once for all problems that are solved at once, so that on a GPU reading a whole step costs a model about as much
-as writing one token. What an engine itself takes is added: a small model on a GPU waits for it. Attention and its cache
-are left out, because the contexts of reasoning steps are short beside the weights, and so is the network.
+as writing one token. A pass takes at least what the engine itself takes between passes, for which a small model on a
+GPU waits, and a request a fixed time beside its passes. Attention and its cache are left out, because the contexts of
+reasoning steps are short beside the weights, and so is the network.
 """
 
 import re

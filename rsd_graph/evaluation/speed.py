@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from math import inf
+from uuid import uuid4
 
 from rsd_graph.errors import ModelError
 from rsd_graph.next_step import conversation
@@ -64,23 +65,17 @@ async def measure(model: StepGenerator, batch: int, rounds: int = 2) -> Measured
         (answer,) = await model.generate(conversation(settings, prompt), BEGUN, settings=settings)
         return answer.usage
 
-    best = Measured(inf, inf, inf)
-    for prompts in _fresh(batch, rounds):
-        reading, call, begun = await _read(ask, prompts, model.name)
-        writing = await _write(ask, prompts, begun, model.name)
-        best = Measured(min(best.reading, reading), min(best.writing, writing), min(best.call, call))
+    together = await _measured(ask, model.name, batch, rounds)
     if batch == 1:
-        return best
-    (prompts,) = _fresh(1, 1)
-    begun, _ = await _timed(ask, prompts, 1)
-    return replace(best, alone=await _write(ask, prompts, begun, model.name), batch=batch)
+        return together
+    return replace(together, alone=(await _measured(ask, model.name, 1, rounds)).writing)
 
 
-async def measure_reward(reward: RewardModel, batch: int, rounds: int = 2) -> Measured | None:
-    """The same of a reward model, which writes nothing; None if it has no model of its own.
+async def measure_reward(reward: RewardModel, batch: int, rounds: int = 2) -> Measured:
+    """The same of a reward that has a model of its own; it writes nothing.
 
     Raises:
-        ModelError: it does not answer.
+        ModelError: it does not answer, or reports no tokens.
         RewardError: it gives no reward.
     """
 
@@ -90,53 +85,44 @@ async def measure_reward(reward: RewardModel, batch: int, rounds: int = 2) -> Me
         (score,) = await reward.score(question, [], [proposal])
         return score.usage
 
-    if not (await ask(_prompt(-1), 1)).prompt:
-        return None
-    best = Measured(inf, 0.0, inf)
-    for steps in _fresh(batch, rounds):
-        reading, call, _ = await _read(ask, steps, reward.name)
-        best = Measured(min(best.reading, reading), 0.0, min(best.call, call))
-    return best
+    return await _measured(ask, reward.name, batch, rounds, writes=False)
 
 
 Ask = Callable[[str, int], Awaitable[TokenUsage]]
 """Has a model read this prompt and write so many tokens; returns what it took."""
 
 
-async def _read(ask: Ask, prompts: list[str], name: str) -> tuple[float, float, float]:
-    """Seconds a token read, of a request beside it, and of a request whose prompt is in the cache.
-
-    Without a cache the second is 0, because it cannot be told from the first.
-    """
-    first, fresh = await _timed(ask, prompts, 1)
-    again, known = await _timed(ask, prompts, 1)
-    unread, still = (sum(each.prompt - each.cached for each in usages) / len(usages) for usages in (fresh, known))
-    if unread <= 0:
-        raise ModelError(f"{name} reports no prompt tokens: its speed cannot be measured")
-    if still > unread / 2:
-        return first / unread, 0.0, again
-    reading = max(first - again, 0.0) / (unread - still)
-    return reading, max(again - still * reading, 0.0), again
-
-
-async def _write(ask: Ask, prompts: list[str], begun: float, name: str) -> float:
-    """Seconds a token written, after the first, which took `begun`: the pass that reads the prompt writes it."""
-    seconds, wrote = await _timed(ask, prompts, WRITTEN)
-    longest = max(each.completion for each in wrote)
-    if longest < WRITTEN / 4:
-        raise ModelError(f"{name} wrote {longest} tokens at most to {len(prompts)} prompts: too few to measure")
-    return max(seconds - begun, 0.0) / (longest - 1)
-
-
-def _fresh(batch: int, rounds: int) -> Iterator[list[str]]:
-    """The prompts of each round."""
-    return ([_prompt(number * batch + each) for each in range(batch)] for number in range(rounds))
+async def _measured(ask: Ask, name: str, batch: int, rounds: int, *, writes: bool = True) -> Measured:
+    """Prompts are read, asked again for one token, when they are in the cache, and then for several."""
+    first = again = whole = inf
+    unread = still = 0.0
+    longest = WRITTEN
+    for number in range(rounds):
+        prompts = [_prompt(number * batch + each) for each in range(batch)]
+        seconds, fresh = await _timed(ask, prompts, 1)
+        first = min(first, seconds)
+        seconds, known = await _timed(ask, prompts, 1)
+        again = min(again, seconds)
+        unread, still = (sum(each.prompt - each.cached for each in usages) / batch for usages in (fresh, known))
+        if unread <= 0:
+            raise ModelError(f"{name} reports no prompt tokens: its speed cannot be measured")
+        if writes:
+            seconds, wrote = await _timed(ask, prompts, WRITTEN)
+            whole, longest = min(whole, seconds), max(each.completion for each in wrote)
+            if longest < WRITTEN / 4:
+                raise ModelError(f"{name} wrote {longest} tokens at most to {batch} prompts: too few to measure")
+    cached = still < unread / 2
+    reading = max(first - again, 0.0) / (unread - still) if cached else first / unread
+    call = max(again - still * reading, 0.0) if cached else 0.0
+    # the pass that reads the prompt writes the first token
+    writing = max(whole - again, 0.0) / (longest - 1) if writes else 0.0
+    return Measured(reading, writing, call, batch=batch)
 
 
 def _prompt(number: int) -> str:
     """A text that no prompt cache holds, from its start on, and that asks for a long answer: see `BEGUN`."""
     words = " ".join(str((number * 7919 + 31 * index) % 997) for index in range(READ // 4))
-    return f"Text {number}: {words}. Forget these numbers, and count from 1 to 1000."
+    return f"Text {uuid4().hex[:8]}: {words}. Forget these numbers, and count from 1 to 1000."
 
 
 async def _timed(ask: Ask, prompts: list[str], tokens: int) -> tuple[float, list[TokenUsage]]:

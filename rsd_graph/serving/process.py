@@ -28,9 +28,9 @@ TAIL_BYTES = 16384
 HEAD_BYTES = 2**20
 """How much of a log is searched for the first error in it."""
 ERROR_LINE = re.compile(
-    r"^(?:\([^)\n]*\) )?(?:ERROR [^\n\]]*\] )?((?:\w+\.)*\w+(?:Error|Exception): \S.*)$", re.MULTILINE
+    r"^(?:\([^)\n]*\) )*(?:ERROR [^\n\]]*\] )?((?:\w+\.)*\w*(?:Error|Exception)(?::.*)?)$", re.MULTILINE
 )
-"""The last line of a traceback, as vLLM writes it: behind the name of its process, and maybe its log's prefix."""
+"""The last line of a traceback, as vLLM writes it: behind the names of its processes, and maybe its log's prefix."""
 
 END_WITH_PARENT = (
     (

@@ -64,7 +64,7 @@ def test_every_call_of_the_algorithm_is_counted(role: str, cached: bool, seconds
 
 @pytest.mark.parametrize(("role", "calls"), [("draft", 3), ("target", 1), ("reward", 3)])
 def test_each_call_takes_time_beside_its_tokens(role: str, calls: int) -> None:
-    """Steps are short: a graph with three calls a step notices what a request costs."""
+    """Steps are short: a graph with two or three calls a step notices what a request costs."""
 
     def seconds(call: float) -> float:
         draft, target, reward = (Counting(call) if each == role else Idle() for each in ("draft", "target", "reward"))

@@ -27,9 +27,7 @@ if model == "never":
 if model == "broken":
     print("(APIServer pid=1) WARNING 11-27 09:14:21 [utils.py:299] This can cause errors like `OSError: [Errno 24]`")
     print("(EngineCore pid=2) ERROR 11-27 09:14:22 [core.py:843] Traceback (most recent call last):")
-    print(
-        "(EngineCore pid=2) ERROR 11-27 09:14:22 [core.py:843] ValueError: Free memory on device is less than desired"
-    )
+    print("(EngineCore pid=2) (Worker pid=3) ERROR 11-27 09:14:22 [core.py:843] ValueError: too little free memory")
     print(*("(APIServer pid=1)   File ..." for _ in range(40)), sep="\n")
     print("(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.", flush=True)
     sys.exit(1)

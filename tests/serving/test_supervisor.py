@@ -157,7 +157,7 @@ def test_the_first_error_is_named_where_the_end_of_the_log_only_points_to_it(tmp
         supervise([fake("draft", "broken")], tmp_path, _nothing)
     *_, last, first = str(caught.value).splitlines()
     assert "RuntimeError: Engine core initialization failed" in last
-    assert first == "The first error in it: ValueError: Free memory on device is less than desired"
+    assert first == "The first error in it: ValueError: too little free memory"
 
 
 def test_a_server_that_never_answers_fails_the_run(tmp_path: Path) -> None:
