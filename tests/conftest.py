@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from rsd_graph.models import retries
 from rsd_graph.models.weights import TINY, locate
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would ignore Ctrl-C too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("rsd", deadline=None)  # no test asserts a time, and machines are busy
+settings.load_profile("rsd")
 
 collect_ignore = [] if "RSD_TEST_VLLM" in os.environ else ["vllm"]  # `make test-vllm`
 
