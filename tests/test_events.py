@@ -19,7 +19,7 @@ generations = st.builds(
 )
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(max_examples=60)
 @given(
     drafts=st.lists(generations, min_size=1, max_size=6),
     targets=st.lists(generations, min_size=1, max_size=6),

@@ -87,11 +87,8 @@ def estimate(
             }
             typer.echo(predictions(runs, speeds).markdown())
         if "this" in names:
-            typer.echo(
-                predictions(
-                    runs, {"this": asyncio.run(_measured(config, batch, shared=shared))}, measured=True
-                ).markdown()
-            )
+            here = asyncio.run(_measured(config, batch, shared=shared))
+            typer.echo(predictions(runs, {"this": here}, measured=True).markdown())
 
 
 def _sizes(runs: "Sequence[Run]", draft: str | None, target: str | None, reward: str | None) -> "Parameters":

@@ -38,7 +38,7 @@ PASTS = ["", *(a + b + c for a in ("d", "t") for b in ("d", "t", "") for c in ("
     thresholds=st.lists(st.floats(0, 1), min_size=1, max_size=6),
     weighting=st.sampled_from(["step", "logistic", "clipping"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_each_run_is_what_it_would_be_alone(rewards: dict[str, float], thresholds: list[float], weighting: Any) -> None:
     graph, models = solver(rewards)
     chosen = RSDSettings(weighting=weighting)

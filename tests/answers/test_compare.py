@@ -175,7 +175,7 @@ def test_a_comparison_that_hangs_or_dies_is_not_the_same_answer() -> None:
     assert same_answer("0.5", r"\frac{1}{2}")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_two_texts_can_be_compared(one: str, other: str) -> None:
     """No text makes a comparison fail, and the order of the two does not matter."""
@@ -204,7 +204,7 @@ PIECES = [
 LATEX = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(LATEX, LATEX)
 def test_any_two_formulas_can_be_compared(one: str, other: str) -> None:
     """As above, with what formulas are made of."""

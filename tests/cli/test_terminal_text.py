@@ -67,7 +67,7 @@ ARABIC = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U00
 """Format characters that have a shape of their own: signs around digits and words."""
 
 TEXTS = st.one_of(st.text(st.characters()), st.lists(st.sampled_from(HOSTILE + FRIENDLY)).map("".join))
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @contextmanager

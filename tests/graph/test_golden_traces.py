@@ -48,7 +48,7 @@ def test_the_authors_decisions_are_reproduced(asynchronous: bool) -> None:
     assert problems == 118
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(max_examples=60)
 @given(
     rewards=st.lists(st.floats(0, 1), min_size=1, max_size=8),
     weighting=st.sampled_from(["step", "constant", "clipping", "sigmoidal", "logistic"]),

@@ -67,7 +67,7 @@ def scripted(models: dict[str, Any], role: str) -> Callable[[str, RSDSettings], 
     return say
 
 
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(max_examples=60)
 @given(
     rewards=st.lists(st.floats(0, 1), min_size=1, max_size=8),
     turns=st.tuples(*[st.integers(0, 8)] * 3),

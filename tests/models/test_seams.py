@@ -83,7 +83,7 @@ def smollm(tiny_weights: Path) -> Iterator[EmbeddedLlamaCpp]:
     background.run(model.aclose())
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(response=odd_text, problem=odd_text, later=odd_text)
 def test_a_real_tokenizer_agrees(smollm: EmbeddedLlamaCpp, response: str, problem: str, later: str) -> None:
     """SmolLM2's: where the seams are said to be clean, the whole text has the tokens of its parts."""

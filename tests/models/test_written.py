@@ -101,7 +101,7 @@ ENDINGS: list[dict[str, Any]] = [
 PIECES = st.lists(st.one_of(st.sampled_from([*ODD, "", "\ufffd"]), st.text(max_size=4)), min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(pieces=PIECES, ending=st.sampled_from(ENDINGS), logprobs=st.booleans())
 def test_vllm_says_the_same_when_it_streams(
     shared_server: FakeServer, pieces: list[str], ending: dict[str, Any], logprobs: bool
@@ -116,7 +116,7 @@ def test_vllm_says_the_same_when_it_streams(
     assert not written or seen[-1] == written[-1]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(pieces=PIECES, stop=st.sampled_from(["word", "eos", "limit"]))
 def test_llamacpp_says_the_same_to_a_sink(shared_server: FakeServer, pieces: list[str], stop: str) -> None:
     """It always streams: a sink changes nothing."""

@@ -46,7 +46,7 @@ def test_the_proposal_gets_its_reward() -> None:
     assert model.calls == [([HumanMessage("p")], [kept], [state["proposal"]])]
 
 
-@hypothesis_settings(deadline=None, max_examples=25)
+@hypothesis_settings(max_examples=25)
 @given(reward=st.floats(0, 1), seed=st.integers(0, 1000), steps=st.integers(0, 3))
 def test_the_event_says_what_the_edge_decides(reward: float, seed: int, steps: int) -> None:
     """`accepted` is the acceptance rule's answer for this seed and this step, drawn the same way."""
